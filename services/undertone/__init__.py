@@ -1,0 +1,3 @@
+"""undertone: a streaming sentiment monitor on Kafka."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,69 @@
+"""Every error that undertone raises on purpose.
+
+UndertoneError                 a message for a person, and an exit status
+├── UsageError                 wrong use: exit status 2
+│   ├── ConfigurationError     a settings, watchlist, rules or truth file is wrong
+│   └── InputFileError         a data file cannot be read
+├── RecordError                one record cannot be read: it goes to the dead letters
+├── BrokerError                Kafka is not there, or refuses
+│   ├── EmbeddedBrokerError    the embedded broker could not be resolved or started
+│   └── TopicError             a topic is missing, was recreated, or has other partitions
+├── ModelError                 a checkpoint cannot be loaded
+└── StateError                 the watcher's state does not belong to this log
+
+A message says what is wrong, where (file, field, record), and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class UndertoneError(Exception):
+    """A fault that a person can act on; shown without a traceback."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+class UsageError(UndertoneError):
+    """Wrong use: arguments or files that the user can correct."""
+
+    exit_status = 2
+
+
+class ConfigurationError(UsageError):
+    """A configuration file is wrong; the message lists `file: field: what was expected`."""
+
+
+class InputFileError(UsageError):
+    """A data file is missing or cannot be read."""
+
+
+class RecordError(UndertoneError):
+    """One record cannot be read. It is kept (dead letter or reject), and work goes on."""
+
+
+class BrokerError(UndertoneError):
+    """Kafka is unreachable or refused a request."""
+
+
+class EmbeddedBrokerError(BrokerError):
+    """The embedded broker could not be resolved, started or stopped."""
+
+
+class TopicError(BrokerError):
+    """A topic is missing, was recreated, or has another number of partitions."""
+
+
+class ModelError(UndertoneError):
+    """A checkpoint is missing or cannot be loaded."""
+
+
+class StateError(UndertoneError):
+    """The watcher's stored state does not belong to the log it is asked to follow."""
