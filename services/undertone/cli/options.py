@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Settings file [default: undertone.yaml here, if any]."),
+]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", help="Prefix of all topics and groups.")
+]
+BootstrapOption = Annotated[
+    str | None, typer.Option("--bootstrap", help="Kafka brokers, HOST:PORT[,HOST:PORT].")
+]
+WatchlistOption = Annotated[
+    Path | None, typer.Option("--watchlist", help="Watchlist file, over that of the settings.")
+]
+RulesOption = Annotated[
+    Path | None, typer.Option("--rules", help="Rules file, over that of the settings.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

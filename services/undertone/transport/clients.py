@@ -1,0 +1,96 @@
+"""kafka-python clients, configured in one place.
+
+Imported lazily by the shells only; cores never see a client.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+
+from undertone.errors import BrokerError
+from undertone.settings import KafkaSettings
+
+
+def security_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """The options of kafka-python for SASL and TLS; none for plain text."""
+    options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
+    if kafka.security_protocol.startswith("SASL"):
+        assert kafka.sasl_password is not None
+        options |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": kafka.sasl_password.get_secret_value(),
+        }
+    if kafka.security_protocol.endswith("SSL"):
+        options["ssl_context"] = ssl_context(kafka)
+    return options
+
+
+def ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
+    """A verifying TLS context from the settings' files."""
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+        if kafka.ssl_certfile:
+            password = kafka.ssl_password.get_secret_value() if kafka.ssl_password else None
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile, password)
+    except (OSError, ssl.SSLError) as error:
+        raise BrokerError(f"kafka.ssl_*: cannot load the TLS files: {error}") from None
+    return context
+
+
+def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
+    return BrokerError(
+        f"no Kafka broker answers at {kafka.bootstrap} ({error})",
+        hint="Start one with `undertone broker start`, or name yours with --bootstrap HOST:PORT.",
+    )
+
+
+def admin_client(kafka: KafkaSettings) -> KafkaAdminClient:
+    """An admin client. Raises BrokerError where no broker answers."""
+    try:
+        return KafkaAdminClient(
+            bootstrap_servers=kafka.bootstrap.split(","), **security_options(kafka)
+        )
+    except KafkaError as error:
+        raise _unreachable(kafka, error) from None
+
+
+def consumer(kafka: KafkaSettings, **options: Any) -> KafkaConsumer:
+    """A consumer of bytes from the earliest offset, in large batches, that commits nothing."""
+    defaults: dict[str, Any] = {
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "max_poll_records": 2_000,
+        "max_partition_fetch_bytes": 4 << 20,
+    }
+    try:
+        return KafkaConsumer(
+            bootstrap_servers=kafka.bootstrap.split(","),
+            **security_options(kafka),
+            **(defaults | options),
+        )
+    except KafkaError as error:
+        raise _unreachable(kafka, error) from None
+
+
+def producer(kafka: KafkaSettings, **options: Any) -> KafkaProducer:
+    """An idempotent producer with acks from all replicas."""
+    defaults: dict[str, Any] = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": 5,
+        "batch_size": 256 << 10,
+        "buffer_memory": 64 << 20,
+    }
+    try:
+        return KafkaProducer(
+            bootstrap_servers=kafka.bootstrap.split(","),
+            **security_options(kafka),
+            **(defaults | options),
+        )
+    except KafkaError as error:
+        raise _unreachable(kafka, error) from None
