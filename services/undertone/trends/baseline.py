@@ -1,0 +1,230 @@
+"""What is usual for one subject and kind, learnt online, and how surprising a window is.
+
+Counts follow a Gamma–Poisson model with exponential forgetting: the rate of stories an hour has a
+Gamma posterior whose prior is the watchlist's, and a window's count a negative binomial
+predictive, widened by a fixed over-dispersion because news comes in bursts. The share of negative
+stories follows a Beta–Binomial model in the same manner, and the mean score a normal one.
+(Gelman et al., Bayesian Data Analysis, 3rd ed., sections 2.4 to 2.6.)
+
+Surprise is −log10 of the probability, under what is usual, of a value at least as extreme.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from undertone.trends.panes import Counts
+
+HOUR_MS = 3_600_000
+HALF_LIFE_MS = 14 * 24 * HOUR_MS
+# The prior weighs as much as two days of listening, and its share and score as twenty stories.
+PRIOR_HOURS = 48.0
+PRIOR_STORIES = 20.0
+# Variance of a window's count is mean + mean² × this, beside what is uncertain about the rate.
+OVER_DISPERSION = 0.5
+# However long the history, a window's share is known no better than from this many stories:
+# stories of one day hang together.
+SHARE_STORIES_CAP = 60.0
+PRIOR_SCORE_VARIANCE = 0.25
+SCORE_DRIFT_VARIANCE = 0.01
+SURPRISE_CAP = 99.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the watchlist expects of a subject before anything is seen."""
+
+    stories_per_day: float = 2.0
+    negative_share: float = 0.25
+    mean_score: float = 0.0
+
+
+@dataclass(slots=True)
+class Baseline:
+    """What is usual for one subject and kind.
+
+    Sums of the past with exponential forgetting, as of `at_ms`: `hours` listened, and the
+    mentions, stories, scored and negative stories, scores and squared scores heard in them.
+    """
+
+    at_ms: int
+    hours: float = 0.0
+    mentions: float = 0.0
+    stories: float = 0.0
+    scored: float = 0.0
+    negative: float = 0.0
+    score: float = 0.0
+    score_square: float = 0.0
+
+    def advance(self, to_ms: int, excluded: Sequence[tuple[int, int | None]] = ()) -> None:
+        """Forget up to `to_ms` and count the time listened, less the excluded spans."""
+        if to_ms <= self.at_ms:
+            return
+        decay = math.exp2(-(to_ms - self.at_ms) / HALF_LIFE_MS)
+        self.hours = self.hours * decay + self._listened(to_ms, excluded)
+        for name in ("mentions", "stories", "scored", "negative", "score", "score_square"):
+            setattr(self, name, getattr(self, name) * decay)
+        self.at_ms = to_ms
+
+    def _listened(self, to_ms: int, excluded: Sequence[tuple[int, int | None]]) -> float:
+        """Hours between `at_ms` and `to_ms` outside excluded spans, each weighed by its age."""
+        weighed = _weighed_hours(self.at_ms, to_ms, to_ms)
+        for start, end in excluded:
+            low = max(start, self.at_ms)
+            high = to_ms if end is None else min(end, to_ms)
+            if low < high:
+                weighed -= _weighed_hours(low, high, to_ms)
+        return max(weighed, 0.0)
+
+    def learn(self, counts: Counts) -> None:
+        """Take in the counts of a closed pane that ends at `at_ms`."""
+        self.mentions += counts.mentions
+        self.stories += counts.stories
+        self.scored += counts.scored
+        self.negative += counts.negative
+        self.score += counts.score_millis / 1000
+        self.score_square += counts.score_square_millis / 1000
+
+    def to_list(self) -> list[float]:
+        """The fields in order, for storage."""
+        return [
+            self.at_ms,
+            self.hours,
+            self.mentions,
+            self.stories,
+            self.scored,
+            self.negative,
+            self.score,
+            self.score_square,
+        ]
+
+    @classmethod
+    def from_list(cls, values: Sequence[float]) -> Baseline:
+        """The reverse of `to_list`."""
+        return cls(int(values[0]), *values[1:])
+
+
+def _weighed_hours(low_ms: int, high_ms: int, now_ms: int) -> float:
+    """∫ 2^(−(now − t) ÷ half-life) dt over `[low, high)`, in hours."""
+    scale = HALF_LIFE_MS / math.log(2) / HOUR_MS
+    newest = math.exp2(-(now_ms - high_ms) / HALF_LIFE_MS)
+    oldest = math.exp2(-(now_ms - low_ms) / HALF_LIFE_MS)
+    return scale * (newest - oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one window of one or several kinds should hold."""
+
+    mentions: float
+    stories: float
+    stories_variance: float
+    negative: float
+    negative_variance: float
+    negative_share: float
+    mean_score: float
+    score_variance: float
+
+    def surprise_of_volume(self, observed: int) -> float:
+        """Surprise of at least `observed` stories."""
+        return count_surprise(observed, self.stories, self.stories_variance)
+
+    def surprise_of_negative_volume(self, observed: int) -> float:
+        """Surprise of at least `observed` negative stories."""
+        return count_surprise(observed, self.negative, self.negative_variance)
+
+    def surprise_of_negative_share(self, negative: int, scored: int) -> float:
+        """Surprise of at least `negative` negative stories among `scored`."""
+        return share_surprise(negative, scored, self.negative_share, SHARE_STORIES_CAP)
+
+    def surprise_of_mean_score(self, mean_score: float | None, scored: int) -> float:
+        """Surprise of a mean score as low as this over `scored` stories."""
+        if mean_score is None:
+            return 0.0
+        variance = self.score_variance / scored + SCORE_DRIFT_VARIANCE
+        return low_surprise((mean_score - self.mean_score) / math.sqrt(variance))
+
+
+def expect(baselines: Sequence[Baseline], prior: Prior, window_ms: int) -> Expectation:
+    """The expectation of a window from the baselines of its kinds, advanced to one moment."""
+    hours = window_ms / HOUR_MS
+    prior_stories = prior.stories_per_day / 24 * PRIOR_HOURS
+    mentions = stories = stories_variance = negative = negative_variance = 0.0
+    scored_seen = negative_seen = score_seen = square_seen = 0.0
+    for baseline in baselines:
+        listened = baseline.hours + PRIOR_HOURS
+        mentions += (baseline.mentions + prior_stories) / listened * hours
+        mean, variance = _predictive(baseline.stories + prior_stories, listened, hours)
+        stories, stories_variance = stories + mean, stories_variance + variance
+        mean, variance = _predictive(
+            baseline.negative + prior_stories * prior.negative_share, listened, hours
+        )
+        negative, negative_variance = negative + mean, negative_variance + variance
+        scored_seen += baseline.scored
+        negative_seen += baseline.negative
+        score_seen += baseline.score
+        square_seen += baseline.score_square
+    weight = scored_seen + PRIOR_STORIES
+    mean_score = (score_seen + prior.mean_score * PRIOR_STORIES) / weight
+    square = (square_seen + (PRIOR_SCORE_VARIANCE + prior.mean_score**2) * PRIOR_STORIES) / weight
+    return Expectation(
+        mentions=mentions,
+        stories=stories,
+        stories_variance=stories_variance,
+        negative=negative,
+        negative_variance=negative_variance,
+        negative_share=(negative_seen + prior.negative_share * PRIOR_STORIES) / weight,
+        mean_score=mean_score,
+        score_variance=max(square - mean_score**2, 0.01),
+    )
+
+
+def _predictive(weighed_count: float, listened_hours: float, hours: float) -> tuple[float, float]:
+    """Mean and variance of a window's count under the Gamma posterior."""
+    mean = weighed_count / listened_hours * hours
+    inverse_shape = 1 / max(weighed_count, 1e-6) + OVER_DISPERSION
+    return mean, mean + mean * mean * inverse_shape
+
+
+def count_surprise(observed: int, mean: float, variance: float) -> float:
+    """−log10 P(X ≥ observed) for a negative binomial of this mean and variance (> mean)."""
+    if observed <= 0:
+        return 0.0
+    if mean <= 0:
+        return SURPRISE_CAP
+    shape = mean * mean / max(variance - mean, 1e-12)
+    # The upper tail of the negative binomial is a regularised incomplete beta function.
+    tail = float(special.betainc(observed, shape, mean / (mean + shape)))
+    return _to_surprise(tail)
+
+
+def share_surprise(negative: int, scored: int, share: float, strength: float) -> float:
+    """−log10 P(X ≥ negative) for a Beta–Binomial of `scored` draws around `share`."""
+    if negative <= 0 or scored <= 0:
+        return 0.0
+    alpha, beta = share * strength, (1 - share) * strength
+    counts = np.arange(negative, scored + 1)
+    log_mass = (
+        special.gammaln(scored + 1)
+        - special.gammaln(counts + 1)
+        - special.gammaln(scored - counts + 1)
+        + special.betaln(counts + alpha, scored - counts + beta)
+        - special.betaln(alpha, beta)
+    )
+    return _to_surprise(math.fsum(np.exp(log_mass).tolist()))
+
+
+def low_surprise(z: float) -> float:
+    """−log10 P(Z ≤ z) for a standard normal."""
+    return min(max(-float(special.log_ndtr(z)) / math.log(10), 0.0), SURPRISE_CAP)
+
+
+def _to_surprise(tail: float) -> float:
+    if tail <= 0.0:
+        return SURPRISE_CAP
+    return min(max(-math.log10(tail), 0.0), SURPRISE_CAP)

@@ -1,0 +1,72 @@
+"""Panes: the smallest time slices, half-open, aligned to 1970 UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from undertone.settings import PANE_MS
+
+
+def pane_of(instant_ms: int) -> int:
+    """Start of the pane that holds `instant_ms`."""
+    return instant_ms - instant_ms % PANE_MS
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened in a span of time. All integers, so that sums are exact in any order.
+
+    `mentions` counts messages, copies included. `stories` and the three classes count stories.
+    `score_millis` is the sum of 1000 × (p_positive − p_negative) over scored stories, and
+    `score_square_millis` that of its square ÷ 1000.
+    """
+
+    mentions: int = 0
+    stories: int = 0
+    negative: int = 0
+    neutral: int = 0
+    positive: int = 0
+    unscored: int = 0
+    score_millis: int = 0
+    score_square_millis: int = 0
+
+    @property
+    def scored(self) -> int:
+        """Stories that the classifier read."""
+        return self.negative + self.neutral + self.positive
+
+    @property
+    def mean_score(self) -> float | None:
+        """Mean of p_positive − p_negative over scored stories, −1 to 1."""
+        return self.score_millis / 1000 / self.scored if self.scored else None
+
+    @property
+    def negative_share(self) -> float | None:
+        """Negative stories ÷ scored stories."""
+        return self.negative / self.scored if self.scored else None
+
+    def add(self, other: Counts) -> None:
+        """Add in place."""
+        for name in _NAMES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def subtract(self, other: Counts) -> None:
+        """Subtract in place."""
+        for name in _NAMES:
+            setattr(self, name, getattr(self, name) - getattr(other, name))
+
+    def to_list(self) -> list[int]:
+        """The counts in the order of their fields."""
+        return [getattr(self, name) for name in _NAMES]
+
+
+_NAMES = tuple(field.name for field in fields(Counts))
+
+
+def total(parts: Iterable[Counts]) -> Counts:
+    """The sum of several counts."""
+    result = Counts()
+    for part in parts:
+        result.add(part)
+    return result

@@ -1,0 +1,187 @@
+"""The watcher of one mentions partition: mentions and Progress in, alerts and trend points out.
+
+Pure: it reads no clock. Its clock is the least `complete_until` over all expected raw partitions.
+A mention waits until the clock has passed its arrival and is then applied in order of arrival, so
+that what is decided depends on what arrived and when, never on how scorers interleaved their
+work. Alerts on story counts are decided at a mention, those on shares and means at the end of its
+pane, resolution and holding also by time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from undertone.alerting.lifecycle import Phase
+from undertone.alerting.rules import RuleSet
+from undertone.records import Alert, Mention, Progress, TrendPoint
+from undertone.trends.baseline import Prior
+from undertone.watch.state import SubjectState
+from undertone.watch.subject import SubjectWatch
+
+# A timer at an instant comes before a mention that arrived at it: windows are half-open.
+_TIMER, _MENTION = 0, 1
+
+
+@dataclass(frozen=True)
+class WatchedSubject:
+    """What alerts need to know of a subject on the watchlist."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    prior: Prior = field(default_factory=Prior)
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """Everything that decides beside the log itself."""
+
+    rules: RuleSet
+    subjects: Mapping[str, WatchedSubject]
+    windows_ms: tuple[int, ...] = (300_000, 3_600_000, 86_400_000)
+    allowed_lateness_ms: int = 3_600_000
+
+    @property
+    def all_windows_ms(self) -> tuple[int, ...]:
+        """Windows that are written as trends or that a rule needs, ascending."""
+        return tuple(sorted({*self.windows_ms, *self.rules.windows_ms}))
+
+
+class Watch:
+    """The state of all subjects of one mentions partition."""
+
+    def __init__(self, config: WatchConfig) -> None:
+        self.config = config
+        self.expected: dict[str, int] = {}
+        self.complete_until: dict[str, dict[int, int]] = {}
+        self.clock_ms: int | None = None
+        self._subjects: dict[str, SubjectWatch] = {}
+        self._due: list[tuple[int, int, str]] = []
+        self._changed: set[str] = set()
+
+    def apply(self, record: Mention | Progress) -> list[Alert | TrendPoint]:
+        """Take the next record of the log and return what it decides, in order."""
+        if isinstance(record, Progress):
+            self._advance_clock(record)
+        else:
+            watch = self._watch(record.subject)
+            if not watch.state.accept(record):
+                return []
+            self._schedule(watch)
+        return self._run()
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """State parts changed since the last call: `subject/part` → JSON, or None to delete."""
+        changes: dict[str, bytes | None] = {}
+        for subject in sorted(self._changed):
+            state = self._subjects[subject].state
+            for name in sorted(state.changed_parts):
+                changes[f"{subject}/{name}"] = state.part(name)
+            state.changed_parts.clear()
+        self._changed.clear()
+        return changes
+
+    def restore(
+        self,
+        parts: Mapping[str, bytes],
+        complete_until: Mapping[str, Mapping[int, int]],
+        expected: Mapping[str, int],
+    ) -> None:
+        """Begin from stored parts and the clock's map, as if never interrupted."""
+        by_subject: dict[str, dict[str, bytes]] = {}
+        for key, value in parts.items():
+            subject, _, name = key.partition("/")
+            by_subject.setdefault(subject, {})[name] = value
+        self.expected = dict(expected)
+        self.complete_until = {
+            topic: dict(partitions) for topic, partitions in complete_until.items()
+        }
+        self.clock_ms = self._clock()
+        for subject, subject_parts in sorted(by_subject.items()):
+            state = SubjectState.from_parts(subject, self.config.all_windows_ms, subject_parts)
+            self._subjects[subject] = watch = self._new_watch(state)
+            self._schedule(watch, changed=False)
+
+    def open_alerts(self) -> list[Alert]:
+        """The last revision of each firing alert, by subject and rule."""
+        return [
+            rule.alert
+            for _subject, watch in sorted(self._subjects.items())
+            for _name, rule in sorted(watch.state.rules.items())
+            if rule.phase is Phase.FIRING and rule.alert is not None
+        ]
+
+    def _watch(self, subject: str) -> SubjectWatch:
+        watch = self._subjects.get(subject)
+        if watch is None:
+            watch = self._new_watch(SubjectState(subject, self.config.all_windows_ms))
+            self._subjects[subject] = watch
+        return watch
+
+    def _new_watch(self, state: SubjectState) -> SubjectWatch:
+        known = self.config.subjects.get(state.subject) or WatchedSubject(state.subject)
+        return SubjectWatch(
+            state,
+            name=known.name,
+            labels=known.labels,
+            prior=known.prior,
+            rules=self.config.rules,
+            trend_windows_ms=self.config.windows_ms,
+            allowed_lateness_ms=self.config.allowed_lateness_ms,
+        )
+
+    def _advance_clock(self, progress: Progress) -> None:
+        self.expected = dict(progress.expected)
+        for topic, partitions in progress.complete_until.items():
+            known = self.complete_until.setdefault(topic, {})
+            for partition, instant_ms in partitions.items():
+                known[partition] = max(instant_ms, known.get(partition, instant_ms))
+        clock = self._clock()
+        if clock is not None:
+            self.clock_ms = max(clock, self.clock_ms or clock)
+
+    def _clock(self) -> int | None:
+        if not self.expected:
+            return None
+        instants = []
+        for topic, partitions in self.expected.items():
+            known = self.complete_until.get(topic, {})
+            if any(partition not in known for partition in range(partitions)):
+                return None
+            instants += [known[partition] for partition in range(partitions)]
+        return min(instants)
+
+    def _schedule(self, watch: SubjectWatch, *, changed: bool = True) -> None:
+        state = watch.state
+        if changed:
+            self._changed.add(state.subject)
+        timer = watch.next_timer_ms()
+        if timer is not None:
+            heapq.heappush(self._due, (timer, _TIMER, state.subject))
+        arrival = state.pending.first_arrival_ms()
+        if arrival is not None:
+            heapq.heappush(self._due, (arrival, _MENTION, state.subject))
+
+    def _run(self) -> list[Alert | TrendPoint]:
+        """Do all that is due at or before the clock, in order of time and subject."""
+        outputs: list[Alert | TrendPoint] = []
+        clock = self.clock_ms
+        if clock is None:
+            return outputs
+        while self._due:
+            instant_ms, order, subject = self._due[0]
+            if instant_ms > clock or (instant_ms == clock and order == _MENTION):
+                break
+            heapq.heappop(self._due)
+            watch = self._subjects[subject]
+            if order == _TIMER:
+                if watch.next_timer_ms() != instant_ms:
+                    continue  # Overtaken: the timer was moved since it was scheduled.
+                outputs += watch.on_time(instant_ms)
+            else:
+                if watch.state.pending.first_arrival_ms() != instant_ms:
+                    continue
+                outputs += watch.on_mention(watch.state.take_pending())
+            self._schedule(watch)
+        return outputs

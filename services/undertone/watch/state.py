@@ -1,0 +1,327 @@
+"""What the watcher remembers of one subject, stored in parts so that one mention rewrites little.
+
+Parts: `head` (baselines, rules, bookkeeping), `hour/<n>` (panes, stories, evidence of one hour) and
+`pending/<n>` (mentions that the clock has not reached, by minute of arrival).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from undertone.alerting.evidence import CANDIDATES_PER_HOUR, choose
+from undertone.alerting.lifecycle import RuleState
+from undertone.records import Evidence, Mention, Tipping
+from undertone.trends.baseline import Baseline
+from undertone.trends.panes import Counts
+from undertone.trends.stories import StoryIndex
+from undertone.trends.windows import HOUR_MS, PaneSeries, SlidingWindow
+
+MINUTE_MS = 60_000
+HEAD = "head"
+# Distinct voices remembered an hour: enough for any `min_sources`, bounded under a flood.
+VOICES_PER_HOUR = 200
+# An alert that stays open longer is learnt from as the new normal.
+LONGEST_EXCLUSION_MS = 72 * HOUR_MS
+
+
+def arrival_order(mention: Mention) -> tuple[int, str, int, int]:
+    """The order in which mentions are applied: by arrival, then by place in the raw log."""
+    raw = mention.raw
+    return mention.ingested_at, raw.topic, raw.partition, raw.offset
+
+
+class Pending:
+    """Mentions that the clock has not reached, in order of arrival, by minute."""
+
+    def __init__(self) -> None:
+        self._by_minute: dict[int, list[Mention]] = {}
+        self._minutes: list[int] = []
+
+    def add(self, mention: Mention) -> None:
+        """Put a mention into its place."""
+        minute = mention.ingested_at // MINUTE_MS
+        if minute not in self._by_minute:
+            insort(self._minutes, minute)
+        insort(self._by_minute.setdefault(minute, []), mention, key=arrival_order)
+
+    def first_arrival_ms(self) -> int | None:
+        """When the earliest one arrived; none where nothing waits."""
+        return self._by_minute[self._minutes[0]][0].ingested_at if self._minutes else None
+
+    def pop(self) -> Mention:
+        """Take out the earliest one."""
+        minute = self._minutes[0]
+        mentions = self._by_minute[minute]
+        mention = mentions.pop(0)
+        if not mentions:
+            del self._by_minute[minute], self._minutes[0]
+        return mention
+
+    def minute(self, minute: int) -> list[Mention]:
+        """Those that arrived in one minute since 1970."""
+        return self._by_minute.get(minute, [])
+
+
+@dataclass(slots=True)
+class Hour:
+    """One hour of a subject beside its panes: voices, authors, and the best evidence."""
+
+    voices: dict[str, int] = field(default_factory=dict)
+    authors: dict[str, int] = field(default_factory=dict)
+    candidates: list[tuple[float, Evidence]] = field(default_factory=list)
+
+    def hear(self, voice: str, pane: int) -> None:
+        """Note that a voice spoke in a pane."""
+        if voice in self.voices or len(self.voices) < VOICES_PER_HOUR:
+            self.voices[voice] = max(pane, self.voices.get(voice, pane))
+
+    def offer(self, weight: float, evidence: Evidence) -> None:
+        """Keep a story as evidence if it is among the weightiest of the hour."""
+        self.candidates = choose([*self.candidates, (weight, evidence)], CANDIDATES_PER_HOUR)
+
+
+class SubjectState:
+    """Everything about one subject. All times are stream time in milliseconds."""
+
+    def __init__(self, subject: str, windows_ms: Iterable[int]) -> None:
+        self.subject = subject
+        self.now_ms = 0
+        self.applied: dict[str, dict[int, int]] = {}
+        self.late = 0
+        self.baselines: dict[str, Baseline] = {}
+        self.learnt_until_ms = 0
+        self.rules: dict[str, RuleState] = {}
+        self.excluded: list[tuple[int, int | None]] = []
+        self.last: Tipping | None = None
+        self.last_negative: Tipping | None = None
+        self.last_model = ""
+        self.pane_end_due_ms: int | None = None
+        self.changed_windows: set[int] = set()
+        self.written: dict[int, dict[str, list[int]]] = {}
+        self.hours: dict[int, Hour] = {}
+        self.panes = PaneSeries()
+        self.stories = StoryIndex()
+        self.pending = Pending()
+        self.windows = {length: SlidingWindow(length, self.panes) for length in windows_ms}
+        self.changed_parts: set[str] = set()
+
+    # Changes, each naming the part that it changes.
+
+    def accept(self, mention: Mention) -> bool:
+        """Queue a mention until the clock reaches it; False where it was accepted before."""
+        raw = mention.raw
+        offsets = self.applied.setdefault(raw.topic, {})
+        if raw.offset <= offsets.get(raw.partition, -1):
+            return False
+        offsets[raw.partition] = raw.offset
+        self.pending.add(mention)
+        self.changed_parts |= {HEAD, pending_part(mention)}
+        return True
+
+    def take_pending(self) -> Mention:
+        """The earliest mention that waits."""
+        mention = self.pending.pop()
+        self.changed_parts |= {HEAD, pending_part(mention)}
+        return mention
+
+    def hour(self, pane: int) -> Hour:
+        """The hour that holds a pane, to be changed."""
+        number = pane // HOUR_MS
+        self.changed_parts.add(f"hour/{number}")
+        return self.hours.setdefault(number, Hour())
+
+    def count(self, pane: int, kind: str, counts: Counts) -> None:
+        """Add counts to a pane and to the windows that hold it."""
+        self.hour(pane)
+        self.panes.add(pane, kind, counts)
+        for window in self.windows.values():
+            window.note(pane, kind, counts)
+
+    def advance(self, end_ms: int) -> None:
+        """Move every window's end forward."""
+        for window in self.windows.values():
+            window.advance(end_ms)
+
+    def learn_until(self, horizon_ms: int) -> None:
+        """Let the baselines take in all panes that end at or before `horizon_ms`."""
+        if horizon_ms <= self.learnt_until_ms:
+            return
+        spans = self.excluded_spans()
+        for pane, kinds in self.panes.between(self.learnt_until_ms, horizon_ms):
+            if any(low <= pane < high for low, high in spans):
+                continue
+            for kind, counts in sorted(kinds.items()):
+                baseline = self.baselines[kind]
+                baseline.advance(pane, spans)
+                baseline.learn(counts)
+        for baseline in self.baselines.values():
+            baseline.advance(horizon_ms, spans)
+        self.learnt_until_ms = horizon_ms
+        self.excluded = [
+            (start, end) for start, end in self.excluded if end is None or end > horizon_ms
+        ]
+        self.changed_parts.add(HEAD)
+
+    def excluded_spans(self) -> list[tuple[int, int]]:
+        """Spans inside alerts, which baselines do not learn from."""
+        return [
+            (
+                start,
+                min(
+                    end if end is not None else start + LONGEST_EXCLUSION_MS,
+                    start + LONGEST_EXCLUSION_MS,
+                ),
+            )
+            for start, end in self.excluded
+        ]
+
+    def exclude_from(self, start_ms: int) -> None:
+        """An alert opened."""
+        if self.excluded and self.excluded[-1][1] is None:
+            return
+        last_end = (self.excluded[-1][1] or 0) if self.excluded else 0
+        self.excluded.append((max(start_ms, last_end), None))
+
+    def exclude_until(self, end_ms: int) -> None:
+        """The last open alert ended."""
+        if self.excluded and self.excluded[-1][1] is None:
+            self.excluded[-1] = (self.excluded[-1][0], end_ms)
+
+    def forget_before(self, instant_ms: int) -> None:
+        """Drop hours that no window and no baseline needs any more."""
+        first = instant_ms // HOUR_MS
+        old = [number for number in self.hours if number < first]
+        if not old:
+            return
+        for number in old:
+            del self.hours[number]
+            self.changed_parts.add(f"hour/{number}")
+        self.panes.drop_before(first * HOUR_MS)
+        self.stories.drop_before(first)
+
+    # Storage.
+
+    def part(self, name: str) -> bytes | None:
+        """One part as JSON, or None where it holds nothing any more."""
+        kind, _, number = name.partition("/")
+        if name == HEAD:
+            return _dumps(self._head())
+        if kind == "hour":
+            return _dumps(self._hour(int(number))) if int(number) in self.hours else None
+        waiting = [
+            mention.model_dump(mode="json", exclude_none=True)
+            for mention in self.pending.minute(int(number))
+        ]
+        return _dumps(waiting) if waiting else None
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "windows": {window.length_ms: window.end_ms for window in self.windows.values()},
+            "now_ms": self.now_ms,
+            "applied": self.applied,
+            "late": self.late,
+            "baselines": {kind: baseline.to_list() for kind, baseline in self.baselines.items()},
+            "learnt_until_ms": self.learnt_until_ms,
+            "rules": {
+                name: rule.model_dump(mode="json", exclude_none=True)
+                for name, rule in self.rules.items()
+            },
+            "excluded": self.excluded,
+            "last": self.last and self.last.model_dump(mode="json"),
+            "last_negative": self.last_negative and self.last_negative.model_dump(mode="json"),
+            "last_model": self.last_model,
+            "pane_end_due_ms": self.pane_end_due_ms,
+            "changed_windows": sorted(self.changed_windows),
+            "written": self.written,
+        }
+
+    def _hour(self, number: int) -> dict[str, Any]:
+        hour = self.hours[number]
+        start = number * HOUR_MS
+        return {
+            "panes": {
+                pane: {kind: counts.to_list() for kind, counts in kinds.items()}
+                for pane, kinds in self.panes.between(start, start + HOUR_MS)
+            },
+            "stories": self.stories.hours.get(number, []),
+            "voices": hour.voices,
+            "authors": hour.authors,
+            "candidates": [
+                (weight, evidence.model_dump(mode="json", exclude_none=True))
+                for weight, evidence in hour.candidates
+            ],
+        }
+
+    @classmethod
+    def from_parts(
+        cls, subject: str, windows_ms: Iterable[int], parts: dict[str, bytes]
+    ) -> SubjectState:
+        """The reverse of `part`, for all parts of a subject."""
+        state = cls(subject, windows_ms)
+        for name, value in sorted(parts.items()):
+            kind, _, number = name.partition("/")
+            document = orjson.loads(value)
+            if kind == "hour":
+                state._read_hour(int(number), document)
+            elif kind == "pending":
+                for item in document:
+                    state.pending.add(Mention.model_validate(item))
+        if HEAD in parts:
+            state._read_head(orjson.loads(parts[HEAD]))
+        return state
+
+    def _read_hour(self, number: int, document: dict[str, Any]) -> None:
+        for pane, kinds in document["panes"].items():
+            for kind, counts in kinds.items():
+                self.panes.add(int(pane), kind, Counts(*counts))
+        if document["stories"]:
+            self.stories.hours[number] = document["stories"]
+        self.hours[number] = Hour(
+            voices=document["voices"],
+            authors=document["authors"],
+            candidates=[
+                (weight, Evidence.model_validate(evidence))
+                for weight, evidence in document["candidates"]
+            ],
+        )
+
+    def _read_head(self, head: dict[str, Any]) -> None:
+        self.now_ms = head["now_ms"]
+        self.applied = {
+            topic: {int(partition): offset for partition, offset in offsets.items()}
+            for topic, offsets in head["applied"].items()
+        }
+        self.late = head["late"]
+        self.baselines = {
+            kind: Baseline.from_list(values) for kind, values in head["baselines"].items()
+        }
+        self.learnt_until_ms = head["learnt_until_ms"]
+        self.rules = {
+            name: RuleState.model_validate(value) for name, value in head["rules"].items()
+        }
+        self.excluded = [(start, end) for start, end in head["excluded"]]
+        self.last = head["last"] and Tipping.model_validate(head["last"])
+        self.last_negative = head["last_negative"] and Tipping.model_validate(head["last_negative"])
+        self.last_model = head["last_model"]
+        self.pane_end_due_ms = head["pane_end_due_ms"]
+        self.changed_windows = set(head["changed_windows"])
+        self.written = {int(length): kinds for length, kinds in head["written"].items()}
+        ends = {int(length): end for length, end in head["windows"].items()}
+        self.windows = {
+            length: SlidingWindow(length, self.panes, ends.get(length, self.now_ms))
+            for length in self.windows
+        }
+
+
+def pending_part(mention: Mention) -> str:
+    """The part that holds a waiting mention."""
+    return f"pending/{mention.ingested_at // MINUTE_MS}"
+
+
+def _dumps(document: object) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
