@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
+_PART = re.compile(r"([0-9]{1,15})\s*(ms|s|m|h|d)")
 _DURATION = re.compile(rf"({_PART.pattern}\s*)+")
+LONGEST_MS = 36_500 * _UNIT_MS["d"]
 
 
 def parse_duration(value: object) -> int:
@@ -17,7 +18,10 @@ def parse_duration(value: object) -> int:
     if isinstance(value, str):
         text = value.strip().lower()
         if _DURATION.fullmatch(text):
-            return sum(int(count) * _UNIT_MS[unit] for count, unit in _PART.findall(text))
+            duration_ms = sum(int(count) * _UNIT_MS[unit] for count, unit in _PART.findall(text))
+            if duration_ms > LONGEST_MS:
+                raise ValueError(f"{value!r} is longer than a hundred years")
+            return duration_ms
     raise ValueError(f"cannot read {value!r} as a duration; expected one such as 10s, 5m, 1h or 7d")
 
 

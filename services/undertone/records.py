@@ -27,15 +27,18 @@ from undertone.errors import RecordError
 TEXT_LIMIT_BYTES = 65_536
 EXCERPT_LIMIT = 280
 
+EARLIEST_MS = -62_135_596_800_000  # 0001-01-01
+LATEST_MS = 253_402_300_799_999  # 9999-12-31
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_instant(value: object) -> int:
-    """ISO 8601 with an offset, or milliseconds since 1970 → milliseconds. Naive times are refused."""
+    """ISO 8601 with an offset, or milliseconds since 1970 → milliseconds; naive is refused."""
     if isinstance(value, bool):
         raise ValueError("expected a time such as 2026-01-31T09:30:00Z")
     if isinstance(value, int):
-        return value
+        return _in_range(value)
     if not isinstance(value, str):
         raise ValueError("expected a time such as 2026-01-31T09:30:00Z")
     try:
@@ -47,14 +50,20 @@ def parse_instant(value: object) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"{value[:40]!r} names no time zone; add Z or an offset such as +02:00")
     delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+    return _in_range((delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000)
+
+
+def _in_range(instant_ms: int) -> int:
+    if not EARLIEST_MS <= instant_ms <= LATEST_MS:
+        raise ValueError(f"{instant_ms} ms since 1970 lies outside the years 1 to 9999")
+    return instant_ms
 
 
 def format_instant(instant_ms: int) -> str:
     """Milliseconds since 1970 → ISO 8601 in UTC, with milliseconds only where there are any."""
     seconds, ms = divmod(instant_ms, 1000)
     moment = datetime.fromtimestamp(seconds, UTC)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    text = moment.isoformat()[:19]
     return f"{text}.{ms:03d}Z" if ms else f"{text}Z"
 
 

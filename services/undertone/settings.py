@@ -1,42 +1,80 @@
 """Settings: `undertone.yaml`, then `UNDERTONE_*` variables over it, then the command line.
 
-Frozen, read in one place. A nested field's variable joins names with two underscores:
-`UNDERTONE_KAFKA__SASL_PASSWORD`. Relative paths in a file are relative to that file.
+Frozen, and read in one place: only `load_settings` looks at the environment. A nested field's
+variable joins names with two underscores: `UNDERTONE_KAFKA__SASL_PASSWORD`; lists and mappings are
+JSON: `UNDERTONE_RAW_TOPICS='[{"name": "tweets", "kind": "social"}]'`; empty variables are as none.
+Relative paths in a file are relative to that file.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
+    AfterValidator,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from undertone.config_files import (
+    ConfigSection,
+    Place,
+    describe_findings,
+    dotted,
+    read_yaml,
+    refuse_unknown_fields,
+)
 from undertone.durations import DurationMs
 from undertone.errors import ConfigurationError
-from undertone.records import Kind, describe_validation
+from undertone.records import Kind, RawMessage
 
 PANE_MS = 10_000
 DEFAULT_FILE = Path("undertone.yaml")
+ENV_PREFIX = "UNDERTONE_"
+KAFKA_PORT = 9092
+OWN_TOPICS = ("mentions", "trends", "alerts", "dead-letters")
+
+_BROKER = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+)(:(?P<port>\d{1,5}))?")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def _brokers(value: str) -> str:
+    """`HOST:PORT[,HOST:PORT]` without spaces. Raises ValueError for anything else."""
+    parts = [part.strip() for part in value.split(",")]
+    for part in parts:
+        match = _BROKER.fullmatch(part)
+        if not match or not 0 < int(match["port"] or KAFKA_PORT) < 65_536:
+            raise ValueError(f"cannot read {part[:80]!r} as a broker; expected HOST:PORT")
+    return ",".join(parts)
 
 
-class KafkaSettings(_Section):
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
+        raise ValueError("expected an address such as http://localhost:9093")
+    return value.rstrip("/")
+
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class KafkaSettings(ConfigSection):
     """How to reach Kafka; the security options go to both clients."""
 
-    bootstrap: str = "127.0.0.1:9092"
+    bootstrap: Annotated[str, AfterValidator(_brokers)] = "127.0.0.1:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
@@ -57,14 +95,28 @@ class KafkaSettings(_Section):
         return self
 
 
-class FieldMapping(_Section):
-    """One field of RawMessage: the name of a field in other people's JSON, or a constant."""
+class FieldMapping(ConfigSection):
+    """One field of RawMessage: the name of a field in other people's JSON, or a constant.
+
+    Written as {field: full_text}, in short `full_text`, or as {const: wire}.
+    """
 
     const: str | int | None = None
-    field: str | None = None
+    field: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        return {"field": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.const is None) == (self.field is None):
+            raise ValueError("expected the name of a field, {field: NAME} or {const: VALUE}")
+        return self
 
 
-class RawTopic(_Section):
+class RawTopic(ConfigSection):
     """A raw topic to read."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
@@ -73,7 +125,7 @@ class RawTopic(_Section):
     partitions: int = Field(default=2, ge=1, le=1000)
 
 
-class ModelSettings(_Section):
+class ModelSettings(ConfigSection):
     """The classifier."""
 
     path: str | None = Field(default=None, description="checkpoint; none is the bundled one")
@@ -84,18 +136,18 @@ class ModelSettings(_Section):
     cache_entries: int = Field(default=100_000, ge=0)
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(ConfigSection):
     """prometheus_client's own server; port 0 picks a free one, none serves nothing."""
 
     host: str = "127.0.0.1"
-    score_port: int | None = 9108
-    watch_port: int | None = 9109
+    score_port: Port | None = 9108
+    watch_port: Port | None = 9109
 
 
-class AlertmanagerSettings(_Section):
+class AlertmanagerSettings(ConfigSection):
     """Where `watch` pushes alerts itself; none leaves it to the Prometheus rules."""
 
-    url: str | None = None
+    url: Annotated[str, AfterValidator(_http_url)] | None = None
     timeout: DurationMs = 5_000
     repeat: DurationMs = 60_000
 
@@ -104,7 +156,12 @@ class Settings(BaseSettings):
     """Everything that is not a watchlist or a rule."""
 
     model_config = SettingsConfigDict(
-        env_prefix="UNDERTONE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        validate_default=False,  # a default duration is a number already
     )
 
     prefix: str = Field(default="undertone", pattern=r"^[A-Za-z0-9._-]{1,100}$")
@@ -120,21 +177,26 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_are_known(cls, document: object) -> object:
+        refuse_unknown_fields(document, cls.model_fields)
+        return document
+
+    @field_validator("raw_topics")
+    @classmethod
+    def _raw_topics_are_unique(cls, value: tuple[RawTopic, ...]) -> tuple[RawTopic, ...]:
+        counts = Counter(topic.name for topic in value)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"each topic may stand once; named again: {', '.join(twice)}")
+        return value
+
     @field_validator("fields", mode="before")
     @classmethod
-    def _short_mappings(cls, value: object) -> object:
-        """`text: full_text` is short for `text: {field: full_text}`."""
-        if not isinstance(value, dict):
-            return value
-        return {
-            pattern: {
-                name: {"field": target} if isinstance(target, str) else target
-                for name, target in mapping.items()
-            }
-            if isinstance(mapping, dict)
-            else mapping
-            for pattern, mapping in value.items()
-        }
+    def _mapped_fields_are_known(cls, value: object) -> object:
+        for mapping in value.values() if isinstance(value, dict) else ():
+            refuse_unknown_fields(mapping, RawMessage.model_fields)
+        return value
 
     @field_validator("windows")
     @classmethod
@@ -142,6 +204,14 @@ class Settings(BaseSettings):
         if not value or any(window < PANE_MS or window % PANE_MS for window in value):
             raise ValueError(f"each window must be a multiple of {PANE_MS // 1000}s")
         return tuple(sorted(set(value)))
+
+    @model_validator(mode="after")
+    def _raw_topics_are_not_our_own(self) -> Self:
+        own = {f"{self.prefix}.{name}" for name in OWN_TOPICS}
+        for topic in self.raw_topics:
+            if topic.name in own:
+                raise ValueError(f"raw_topics: {topic.name} is a topic that undertone writes")
+        return self
 
     @property
     def effective_raw_topics(self) -> tuple[RawTopic, ...]:
@@ -160,23 +230,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment stands above what a file says (files come in as init values)."""
-        return env_settings, init_settings
-
-
-def read_yaml(path: Path) -> Any:
-    """One YAML document. Raises ConfigurationError that names the file and the line."""
-    try:
-        with path.open("rb") as file:
-            return yaml.safe_load(file)
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: is not UTF-8 text ({error.reason})") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigurationError(f"{path}: is not valid YAML: {error}") from None
+        """Only what is given: `load_settings` adds the environment, and nothing else does."""
+        return (init_settings,)
 
 
 def load_settings(
@@ -185,27 +240,97 @@ def load_settings(
     """Read the settings; without `path`, `undertone.yaml` here if there is one, else defaults.
 
     `prefix` and `bootstrap` come from the command line and win over file and environment.
-    Raises ConfigurationError that names the file and each wrong field.
+    Raises ConfigurationError that names each wrong field, variable or option.
     """
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
-    document = read_yaml(path) if path is not None else {}
-    document = {} if document is None else document
-    where = str(path) if path is not None else "environment"
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{where}: expected a mapping of settings")
-    if path is not None:
-        for name in ("watchlist", "rules"):
-            if isinstance(document.get(name), str):
-                document[name] = path.parent / document[name]
-    try:
-        settings = Settings(**document)
-    except (ValidationError, TypeError) as error:
-        findings = describe_validation(error) if isinstance(error, ValidationError) else error
-        raise ConfigurationError(f"{where}: {findings}") from None
-    updates: dict[str, Any] = {}
+    document = _read_document(path) if path is not None else {}
+    environment = _read_environment()
+    options: dict[str, Any] = {}
     if prefix is not None:
-        updates["prefix"] = prefix
+        options["prefix"] = prefix
     if bootstrap is not None:
-        updates["kafka"] = settings.kafka.model_copy(update={"bootstrap": bootstrap})
-    return settings.model_copy(update=updates)
+        options["kafka"] = {"bootstrap": bootstrap}
+    try:
+        return Settings(**_merged(_merged(document, environment), options))
+    except ValidationError as error:
+        where = partial(_where, path, document, environment, options)
+        raise ConfigurationError(describe_findings(error, where)) from None
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    """The file as a mapping, with its relative paths made relative to it."""
+    document = read_yaml(path)
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(name, str) for name in document):
+        raise ConfigurationError(f"{path}: expected a mapping of settings")
+    _anchor(document, ("watchlist", "rules"), path.parent)
+    if isinstance(kafka := document.get("kafka"), dict):
+        _anchor(kafka, ("ssl_cafile", "ssl_certfile", "ssl_keyfile"), path.parent)
+    # A model may be a hub name (`org/name`), so only `./x` and `../x` are surely paths.
+    model = document.get("model")
+    if isinstance(model, dict) and str(model.get("path")).startswith("."):
+        model["path"] = str((path.parent / model["path"]).absolute())
+    return document
+
+
+def _anchor(section: dict[str, Any], names: tuple[str, ...], folder: Path) -> None:
+    for name in names:
+        if isinstance(section.get(name), str):
+            section[name] = folder / Path(section[name]).expanduser()
+
+
+def _read_environment() -> dict[str, Any]:
+    """What the UNDERTONE_* variables say, nested as in a file."""
+    try:
+        return dict(EnvSettingsSource(Settings)())
+    except SettingsError as error:
+        match = re.search(r'field "(\w+)"', str(error))
+        name = ENV_PREFIX + (match[1].upper() if match else "*")
+        raise ConfigurationError(
+            f"{name}: is not valid JSON ({error.__cause__})",
+            hint="""lists and mappings are JSON: '["5m", "1h"]' or '{"name": "value"}'""",
+        ) from None
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings as one; where both have a value that is no mapping, `above` wins."""
+    merged = {**below, **above}
+    for name, old in below.items():
+        new = above.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            merged[name] = _merged(old, new)
+    return merged
+
+
+def _where(
+    path: Path | None,
+    document: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    options: Mapping[str, Any],
+    place: Place,
+) -> str:
+    """Who said what stands at this place: an option, a variable, or a field of the file."""
+    if _says(options, place) == "value":
+        return f"--{place[-1]}"
+    variable = ENV_PREFIX + "__".join(str(step).upper() for step in place)
+    in_environment = _says(environment, place)
+    if in_environment == "value" or (in_environment == "part" and not _says(document, place)):
+        return variable
+    field = dotted(place) + (f" (with {variable}__…)" if in_environment else "")
+    return ": ".join(filter(None, [str(path) if path is not None else "", field]))
+
+
+def _says(document: Mapping[str, Any], place: Place) -> Literal["value", "part"] | None:
+    """Whether the document gives the value at this place, a part of it, or nothing."""
+    value: Any = document
+    for step in place:
+        if not isinstance(value, Mapping):
+            return "value"
+        if step not in value:
+            return None
+        value = value[step]
+    if not place:
+        return None
+    return "part" if isinstance(value, Mapping) else "value"

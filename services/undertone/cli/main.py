@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
+from undertone import __version__
 from undertone.errors import UndertoneError
 
 # name on the command line → module in undertone.cli that holds `command` (or `app`, a Typer group)
@@ -27,17 +30,19 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-def build_app() -> typer.Typer:
-    """Wire all commands into one Typer application."""
+def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Wire the named commands into one Typer application."""
     app = typer.Typer(
         name="undertone",
         help="A streaming sentiment monitor on Kafka.",
         no_args_is_help=True,
+        invoke_without_command=True,
         pretty_exceptions_enable=False,
         add_completion=False,
     )
-    for name, module_name in COMMANDS.items():
-        module = importlib.import_module(f"undertone.cli.{module_name}")
+    app.callback()(_version_option)
+    for name in names:
+        module = importlib.import_module(f"undertone.cli.{COMMANDS[name]}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
@@ -45,10 +50,20 @@ def build_app() -> typer.Typer:
     return app
 
 
+def _version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"undertone {__version__}")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run a command; a fault ends with its message and its exit status, never a traceback."""
+    # Only the command that is asked for is imported, so that each starts fast.
+    asked = sys.argv[1:2]
     try:
-        build_app()()
+        build_app(asked if asked and asked[0] in COMMANDS else COMMANDS)()
     except UndertoneError as error:
         print(f"undertone: {error}", file=sys.stderr)
         sys.exit(error.exit_status)

@@ -1,11 +1,12 @@
 """Run one command, and end it when the process that asked for it ends, by whatever death.
 
-    python broker_guard.py GRACE_SECONDS OUTPUT_FILE REMOVE_DIR COMMAND...
+    python broker_guard.py GRACE_SECONDS REMOVE_DIR COMMAND...
 
 The parent holds the other end of this process's standard input and never writes to it. When the
 parent closes it, or dies (the kernel then closes it, SIGKILL included), the command gets SIGTERM
-and, after the grace time, SIGKILL; then REMOVE_DIR, unless empty, is deleted. The command's process
-id is the one line on standard output; the exit status is the command's (128 + n for signal n).
+and, after the grace time, SIGKILL; then the folder REMOVE_DIR, unless '' is given, is deleted.
+Standard output gets one line, the command's process id; the command's own output goes to standard
+error. The exit status is the command's (128 + n for signal n).
 
 Needs only the standard library, so that it starts in milliseconds and stays small.
 """
@@ -19,7 +20,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 # A process that was forked (not executed) by the parent may hold a copy of the pipe's other end
 # and outlive it; so the guard also looks now and then whether its parent is still the same.
@@ -62,7 +62,7 @@ def end(child: subprocess.Popen[bytes], grace_seconds: float) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit status."""
-    grace, output, remove, *command = arguments
+    grace, remove, *command = arguments
     parent_pid, guard_pid = os.getppid(), os.getpid()
     wakeup, wakeup_write = os.pipe()
     os.set_blocking(wakeup_write, False)
@@ -70,15 +70,14 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Path(output).open("ab") as out:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: die_with(guard_pid),
-        )
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        preexec_fn=lambda: die_with(guard_pid),  # noqa: PLW1509 (there is one thread only)
+    )
     os.write(1, f"{child.pid}\n".encode())
+    os.close(1)
     if wait_for_end(child, parent_pid, wakeup):
         end(child, float(grace))
         if remove:

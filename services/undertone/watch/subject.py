@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from undertone.alerting.evidence import EVIDENCE_LIMIT, choose, explain, weight
+from undertone.alerting.evidence import EVIDENCE_LIMIT, choose, weight
 from undertone.alerting.lifecycle import (
     Phase,
     RuleState,
@@ -30,6 +30,7 @@ from undertone.records import (
 )
 from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline, Expectation, Prior, expect
+from undertone.trends.factors import explain
 from undertone.trends.panes import Counts, pane_of
 from undertone.trends.stories import STORIES_PER_AUTHOR_HOUR
 from undertone.trends.windows import HOUR_MS
@@ -164,9 +165,12 @@ class SubjectWatch:
             state = self.state.rules.get(rule.name)
             if state is None:
                 state = RuleState()
-            if state.phase is Phase.IDLE and self._too_few(rule):
+            idle = state.phase is Phase.IDLE
+            if idle and self._too_few(rule):
                 continue
-            standing = self._stand(rule)
+            standing = self._stand(rule, only_if_holds=idle)
+            if standing is None:
+                continue
             tipping = self.state.last_negative if rule.watches_negative else self.state.last
             step = decide(rule, state, standing, tipping, now)
             if state.phase is Phase.IDLE:
@@ -181,12 +185,15 @@ class SubjectWatch:
         counts = self.state.windows[rule.longest_window_ms].sums(rule.kinds)
         return counts.stories < rule.min_stories
 
-    def _stand(self, rule: Rule) -> Standing:
+    def _stand(self, rule: Rule, *, only_if_holds: bool) -> Standing | None:
+        """How a rule's conditions stand; None at the first that does not hold, if so asked."""
         kinds = [kind.value for kind in rule.kinds] if rule.kinds else sorted(self.state.baselines)
         conditions, holds, fewest = [], True, None
         for when in rule.when:
             counts = self.state.windows[when.window].sums(kinds)
             condition, here = _condition(when, counts, self._expect(kinds, when.window))
+            if only_if_holds and not here:
+                return None
             conditions.append(condition)
             holds = holds and here
             relevant = counts.negative if when.signal == "negative_volume" else counts.stories
@@ -195,7 +202,7 @@ class SubjectWatch:
             holds=holds,
             conditions=tuple(conditions),
             stories=fewest or 0,
-            sources=self._sources(rule.longest_window_ms),
+            sources=self._sources(rule.longest_window_ms) if rule.min_sources > 1 else 1,
         )
 
     def _expect(self, kinds: Iterable[str], window_ms: int) -> Expectation:

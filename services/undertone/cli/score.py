@@ -1,0 +1,94 @@
+"""`undertone score`: read raw topics, write mentions."""
+
+from __future__ import annotations
+
+import signal
+from enum import StrEnum
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from undertone.cli.options import BootstrapOption, ConfigOption, PrefixOption, WatchlistOption
+
+INTERRUPTED = 130
+err = Console(stderr=True)
+
+
+class EngineName(StrEnum):
+    """What runs the model."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+    STUB = "stub"
+
+
+def command(
+    *,
+    config: ConfigOption = None,
+    prefix: PrefixOption = None,
+    bootstrap: BootstrapOption = None,
+    watchlist: WatchlistOption = None,
+    engine: Annotated[
+        EngineName | None, typer.Option("--engine", help="What runs the model.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Checkpoint [default: the bundled one].")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", min=0, max=65535, help="0 picks a free one.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
+) -> None:
+    """Score raw messages about the subjects of the watchlist, until stopped.
+
+    SIGTERM and Ctrl-C finish what is in flight and commit; the exit status is then 0 and 130.
+    """
+    from prometheus_client import CollectorRegistry
+
+    from undertone.errors import ConfigurationError, ModelError
+    from undertone.scoring.service import ScoreService
+    from undertone.settings import load_settings
+    from undertone.telemetry import configure_logging, serve_metrics
+    from undertone.watchlist.subjects import load_watchlist
+    from undertone_models.checkpoint import CheckpointError
+    from undertone_models.classifier import load_classifier
+
+    configure_logging(verbose=verbose)
+    settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
+    watchlist = watchlist or settings.watchlist
+    if watchlist is None:
+        raise ConfigurationError(
+            "no watchlist is named", hint="Set `watchlist` in undertone.yaml, or give --watchlist."
+        )
+    subjects = load_watchlist(watchlist)
+    try:
+        classifier = load_classifier(
+            engine.value if engine else settings.model.engine,
+            model or settings.model.path,
+            threads=settings.model.threads,
+            max_tokens=settings.model.max_tokens,
+            token_budget=settings.model.token_budget,
+        )
+    except CheckpointError as error:
+        raise ModelError(error.message, hint=error.hint) from None
+    registry = CollectorRegistry()
+    port = settings.metrics.score_port if metrics_port is None else metrics_port
+    served = serve_metrics(registry, settings.metrics.host, port)
+    if served is not None:
+        err.print(f"metrics: http://{settings.metrics.host}:{served}/metrics")
+    service = ScoreService(settings, subjects, classifier, registry)
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        service.stop()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    service.run()
+    if signal.SIGINT in received:
+        raise typer.Exit(INTERRUPTED)

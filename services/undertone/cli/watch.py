@@ -1,0 +1,112 @@
+"""`undertone watch`: read mentions, write trends and alerts."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from undertone.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    PrefixOption,
+    RulesOption,
+    WatchlistOption,
+)
+
+INTERRUPTED = 130
+err = Console(stderr=True)
+
+
+def command(
+    *,
+    config: ConfigOption = None,
+    prefix: PrefixOption = None,
+    bootstrap: BootstrapOption = None,
+    watchlist: WatchlistOption = None,
+    rules: RulesOption = None,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", min=0, max=65535, help="0 picks a free one.")
+    ] = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild",
+            help="Delete the watcher's state and exit; the next start reads all mentions anew.",
+        ),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log more, Faust included.")] = False,
+) -> None:
+    """Watch the mentions: write trends and alerts, serve metrics, push alerts, until stopped.
+
+    Several workers share the mentions' partitions. SIGTERM and Ctrl-C finish what is in flight;
+    the exit status is then 0 and 130.
+    """
+    from prometheus_client import CollectorRegistry
+
+    from undertone.alerting.alertmanager import AlertmanagerClient
+    from undertone.alerting.notifier import Notifier
+    from undertone.alerting.rules import load_rules
+    from undertone.errors import ConfigurationError
+    from undertone.settings import load_settings
+    from undertone.telemetry import configure_logging, serve_metrics
+    from undertone.watch.agent import Outlets
+    from undertone.watch.core import Watch, WatchConfig, WatchedSubject
+    from undertone.watch.exposition import Exposition
+    from undertone.watch.rebuild import delete_state
+    from undertone.watch.worker import quieten_clients, run_worker
+    from undertone.watchlist.subjects import load_watchlist
+
+    configure_logging(verbose=verbose)
+    quieten_clients(verbose=verbose)
+    settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
+    if rebuild:
+        for name in delete_state(settings):
+            err.print(f"deleted: {name}")
+        err.print("the next `undertone watch` reads the mentions from their beginning")
+        return
+    watchlist = watchlist or settings.watchlist
+    if watchlist is None:
+        raise ConfigurationError(
+            "no watchlist is named", hint="Set `watchlist` in undertone.yaml, or give --watchlist."
+        )
+    watch_config = WatchConfig(
+        rules=load_rules(rules or settings.rules),
+        subjects={
+            subject.id: WatchedSubject(subject.name, dict(subject.labels))
+            for subject in load_watchlist(watchlist).subjects
+        },
+        windows_ms=settings.windows,
+        allowed_lateness_ms=settings.allowed_lateness,
+    )
+    registry = CollectorRegistry()
+    port = settings.metrics.watch_port if metrics_port is None else metrics_port
+    served = serve_metrics(registry, settings.metrics.host, port)
+    if served is not None:
+        err.print(f"metrics: http://{settings.metrics.host}:{served}/metrics")
+    alertmanager = settings.alertmanager
+    client = (
+        AlertmanagerClient(alertmanager.url, timeout_seconds=alertmanager.timeout / 1000)
+        if alertmanager.url
+        else None
+    )
+    exposition = Exposition(
+        registry,
+        wall_clock=time.time,
+        live=any(topic.clock == "live" for topic in settings.effective_raw_topics),
+        route="direct" if client else "prometheus",
+        allowed_lateness_ms=settings.allowed_lateness,
+    )
+    notifier = Notifier(
+        client,
+        set_notified=exposition.set_notified,
+        wall_clock_ms=lambda: int(time.time() * 1000),
+        repeat_ms=alertmanager.repeat,
+    )
+    with notifier:
+        received = run_worker(settings, lambda: Watch(watch_config), Outlets(exposition, notifier))
+    if received is signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)

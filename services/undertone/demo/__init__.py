@@ -1,0 +1,1 @@
+"""The demo: all services as real processes on a real broker, one stream played through them."""

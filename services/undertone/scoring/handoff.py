@@ -1,0 +1,59 @@
+"""The bounded hand-over between two threads of the pipeline."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Handoff(Generic[T]):
+    """A bounded queue from which the taker takes whatever has queued while it was busy.
+
+    It waits only while there is nothing, and then briefly for more to come along.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> bool:
+        """Add an item, waiting while the queue is full; False once it is closed."""
+        with self._changed:
+            while len(self._items) >= self._limit and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def take(self, most: int, linger_seconds: float = 0.0) -> list[T]:
+        """At least one item, at most `most`, oldest first; none once closed and empty.
+
+        `linger_seconds` is waited for more only where the queue was empty at the call.
+        """
+        with self._changed:
+            idle = not self._items
+            while not self._items and not self._closed:
+                self._changed.wait()
+            if idle and linger_seconds > 0 and len(self._items) < most and not self._closed:
+                self._changed.wait_for(
+                    lambda: len(self._items) >= most or self._closed, linger_seconds
+                )
+            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            self._changed.notify_all()
+            return taken
+
+    def close(self) -> None:
+        """Take nothing more in; what has queued can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,278 @@
+"""What `watch` tells Prometheus: mentions, windows, the clock, and which alerts fire.
+
+Records in, series out. The number of series is bounded by the watchlist (subjects × kinds ×
+windows × signals), and by `SUBJECT_LIMIT` should a log hold more; values of labels are cut to
+`LABEL_VALUE_LIMIT` characters.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from undertone.alerting.alertmanager import Route, label_value, metric_labels, severities
+from undertone.records import Alert, AlertState, Mention, MentionStatus, TrendPoint
+
+SUBJECT_LIMIT = 5_000
+OTHER_SUBJECTS = "_other"  # no id: ids have no underscore
+SIGNALS = ("volume", "negative_volume", "negative_share", "mean_score")
+
+
+def sentiment_of(mention: Mention) -> str:
+    """The likeliest class, of equals neutral, then negative (as windows count); or `unscored`."""
+    if (
+        mention.status is MentionStatus.UNSCORED
+        or mention.p_negative is None
+        or mention.p_neutral is None
+        or mention.p_positive is None
+    ):
+        return "unscored"
+    highest = max(mention.p_negative, mention.p_neutral, mention.p_positive)
+    if mention.p_neutral == highest:
+        return "neutral"
+    return "negative" if mention.p_negative == highest else "positive"
+
+
+@dataclass(frozen=True)
+class _Firing:
+    alert: Alert
+    partition: int
+
+
+class FiringAlerts(Collector):
+    """The series `undertone_alert_firing`, one for each severity told of each firing alert.
+
+    A collector of its own, because each alert carries the labels of its own subject.
+    """
+
+    def __init__(self, first_route: Route) -> None:
+        self._first_route = first_route
+        self._firing: dict[str, _Firing] = {}
+        self._routes: dict[str, Route] = {}
+        self._lock = threading.Lock()
+
+    def take(self, alert: Alert, partition: int) -> None:
+        """Take a revision: it fires, or it has resolved. Older revisions change nothing."""
+        with self._lock:
+            known = self._firing.get(alert.id)
+            if known is not None and alert.revision < known.alert.revision:
+                return
+            if alert.state is AlertState.FIRING:
+                self._firing[alert.id] = _Firing(alert, partition)
+            else:
+                self._firing.pop(alert.id, None)
+                self._routes.pop(alert.id, None)
+
+    def set_partition(self, partition: int, open_alerts: Iterable[Alert]) -> None:
+        """These and no others fire in this partition. What is known of their routes stays."""
+        entries = {alert.id: _Firing(alert, partition) for alert in open_alerts}
+        with self._lock:
+            others = {k: v for k, v in self._firing.items() if v.partition != partition}
+            self._firing = others | entries
+            self._routes = {k: v for k, v in self._routes.items() if k in self._firing}
+
+    def set_notified(self, alert_id: str, route: Route) -> None:
+        """Which route tells people of this alert."""
+        with self._lock:
+            self._routes[alert_id] = route
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The series as they stand now."""
+        family = GaugeMetricFamily(
+            "undertone_alert_firing",
+            "1 while the alert fires; a rise in severity adds a series beside the lower one.",
+        )
+        with self._lock:
+            entries = [
+                (entry.alert, self._routes.get(alert_id, self._first_route))
+                for alert_id, entry in sorted(self._firing.items())
+            ]
+        seen: set[frozenset[tuple[str, str]]] = set()
+        for alert, route in entries:
+            for severity in severities(alert):
+                labels = metric_labels(alert, severity) | {"notified": route}
+                # A scrape with a series twice in it is refused as a whole.
+                if (key := frozenset(labels.items())) not in seen:
+                    seen.add(key)
+                    family.add_sample("undertone_alert_firing", labels, 1.0)
+        yield family
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The name alone, for the registry's check against duplicates."""
+        yield GaugeMetricFamily("undertone_alert_firing", "")
+
+
+class Exposition:
+    """The watcher's metrics, all in `registry`.
+
+    `wall_clock` gives seconds since 1970; it is read at each scrape, so that the clock's delay
+    grows even while the worker stands still. `live` is false where every raw topic is recorded:
+    the delay against the wall clock then means nothing and is not exported. `route` is the route
+    that alerts start on: "direct" where an Alertmanager is configured, whose Notifier then tells
+    of failures through `set_notified`.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        wall_clock: Callable[[], float],
+        live: bool = True,
+        route: Route = "prometheus",
+        allowed_lateness_ms: int = 3_600_000,
+    ) -> None:
+        self._wall_clock = wall_clock
+        self._live = live
+        self._allowed_lateness_ms = allowed_lateness_ms
+        self._subjects: set[str] = set()
+        self._subjects_of: dict[int, set[str]] = {}
+        self._clock_ms: dict[int, int] = {}
+        self._firing = FiringAlerts(route)
+        registry.register(self._firing)
+        self._make_counters(registry)
+        self._make_gauges(registry)
+
+    def _make_counters(self, registry: CollectorRegistry) -> None:
+        self._mentions = Counter(
+            "undertone_mentions_total",
+            "Mentions applied, by their likeliest class.",
+            ["subject", "kind", "sentiment"],
+            registry=registry,
+        )
+        # Apart, because a sum that falls would look like a restart to rate().
+        self._positive = Counter(
+            "undertone_sentiment_positive_total",
+            "Sum of p_positive over scored mentions.",
+            ["subject", "kind"],
+            registry=registry,
+        )
+        self._negative = Counter(
+            "undertone_sentiment_negative_total",
+            "Sum of p_negative over scored mentions.",
+            ["subject", "kind"],
+            registry=registry,
+        )
+        self._late = Counter(
+            "undertone_late_total",
+            "Mentions older at their arrival than the allowed lateness; kept out of windows.",
+            registry=registry,
+        )
+        self._revisions = Counter(
+            "undertone_alert_revisions_total",
+            "Revisions of alerts written.",
+            ["state", "severity"],
+            registry=registry,
+        )
+
+    def _make_gauges(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, help_text: str, *labels: str) -> Gauge:
+            return Gauge(f"undertone_{name}", help_text, labels, registry=registry)
+
+        self._clock = gauge(
+            "clock_seconds", "The watch clock, seconds since 1970 in stream time.", "partition"
+        )
+        self._delay = gauge(
+            "clock_delay_seconds", "Wall clock less watch clock (live topics).", "partition"
+        )
+        self._lag = gauge(
+            "watch_lag_records", "End of the mentions partition less the cursor.", "partition"
+        )
+        window = ("subject", "kind", "window")
+        self._surprise = gauge(
+            "window_surprise",
+            "How unusual a signal is: minus log10 of its tail probability.",
+            "subject",
+            "kind",
+            "signal",
+            "window",
+        )
+        self._stories = gauge("window_stories", "Stories in the window.", *window)
+        self._mean = gauge("window_mean_score", "Mean score in the window, -1 to 1.", *window)
+        self._share = gauge(
+            "window_negative_share", "Negative share of the window's scored stories.", *window
+        )
+
+    def observe_mention(self, mention: Mention) -> None:
+        """Count a mention that was applied (not one that was skipped as a duplicate)."""
+        subject, kind = self._subject(mention.subject), str(mention.kind)
+        sentiment = sentiment_of(mention)
+        self._mentions.labels(subject, kind, sentiment).inc()
+        if sentiment != "unscored":
+            self._positive.labels(subject, kind).inc(mention.p_positive or 0.0)
+            self._negative.labels(subject, kind).inc(mention.p_negative or 0.0)
+        if mention.ingested_at - mention.published_at > self._allowed_lateness_ms:
+            self._late.inc()
+
+    def observe(self, record: Alert | TrendPoint, partition: int) -> None:
+        """Take what the core of a mentions partition returned."""
+        if isinstance(record, Alert):
+            self._revisions.labels(str(record.state), str(record.severity)).inc()
+            self._firing.take(record, partition)
+            return
+        subject = self._subject(record.subject)
+        self._subjects_of.setdefault(partition, set()).add(subject)
+        labels = (subject, label_value(record.kind), record.window)
+        self._stories.labels(*labels).set(record.stories)
+        _set_or_remove(self._mean, labels, record.mean_score)
+        _set_or_remove(self._share, labels, record.negative_share)
+        for signal in SIGNALS:
+            surprise: float = getattr(record, f"surprise_{signal}")
+            self._surprise.labels(labels[0], labels[1], signal, record.window).set(surprise)
+
+    def set_partition(self, partition: int, open_alerts: Iterable[Alert]) -> None:
+        """This worker holds the partition now, with these open alerts and no others."""
+        self._firing.set_partition(partition, open_alerts)
+
+    def drop_partition(self, partition: int) -> None:
+        """Another worker holds the partition: remove its series; counters stay."""
+        self._firing.set_partition(partition, ())
+        self._clock_ms.pop(partition, None)
+        for gauge in (self._clock, self._delay, self._lag):
+            gauge.remove_by_labels({"partition": str(partition)})
+        for subject in self._subjects_of.pop(partition, ()):
+            for gauge in (self._surprise, self._stories, self._mean, self._share):
+                gauge.remove_by_labels({"subject": subject})
+
+    def set_clock(self, partition: int, clock_ms: int | None) -> None:
+        """Where the watch clock of a partition stands; none until it has started."""
+        if clock_ms is None:
+            return
+        first = partition not in self._clock_ms
+        self._clock_ms[partition] = clock_ms
+        self._clock.labels(str(partition)).set(clock_ms / 1000)
+        if first and self._live:
+            self._delay.labels(str(partition)).set_function(lambda: self._delay_seconds(partition))
+
+    def set_lag(self, partition: int, records: int) -> None:
+        """How many records of the mentions partition are still to be applied."""
+        self._lag.labels(str(partition)).set(records)
+
+    def set_notified(self, alert_id: str, route: Route) -> None:
+        """Which route tells people of this alert: "direct" or "prometheus"."""
+        self._firing.set_notified(alert_id, route)
+
+    def _delay_seconds(self, partition: int) -> float:
+        clock_ms = self._clock_ms.get(partition)  # gone when dropped in the middle of a scrape
+        return max(0.0, self._wall_clock() - clock_ms / 1000) if clock_ms is not None else 0.0
+
+    def _subject(self, subject: str) -> str:
+        value = label_value(subject)
+        if value in self._subjects:
+            return value
+        if len(self._subjects) >= SUBJECT_LIMIT:
+            return OTHER_SUBJECTS
+        self._subjects.add(value)
+        return value
+
+
+def _set_or_remove(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
+    """A window without a value has no series: NaN would spoil every average over it."""
+    if value is not None:
+        gauge.labels(*labels).set(value)
+    else:
+        gauge.remove(*labels)

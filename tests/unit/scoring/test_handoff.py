@@ -1,0 +1,53 @@
+"""What queues while the taker is busy is taken at once, and the queue is bounded."""
+
+from __future__ import annotations
+
+import threading
+
+from undertone.scoring.handoff import Handoff
+
+
+def test_what_has_queued_is_taken_oldest_first() -> None:
+    queue: Handoff[int] = Handoff(10)
+    for item in range(5):
+        queue.put(item)
+    assert queue.take(3) == [0, 1, 2]
+    assert queue.take(3, linger_seconds=60) == [3, 4]
+
+
+def test_a_full_queue_holds_its_giver_back() -> None:
+    queue: Handoff[int] = Handoff(2)
+    given: list[int] = []
+
+    def give() -> None:
+        for item in range(5):
+            queue.put(item)
+            given.append(item)
+
+    giver = threading.Thread(target=give, daemon=True)
+    giver.start()
+    taken: list[int] = []
+    while len(taken) < 5:
+        assert len(queue) <= 2
+        taken += queue.take(1)
+    giver.join(10)
+    assert taken == given == [0, 1, 2, 3, 4]
+
+
+def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
+    queue: Handoff[int] = Handoff(2)
+    queue.put(1)
+    queue.close()
+    assert not queue.put(2)
+    assert queue.take(5) == [1]
+    assert queue.take(5) == []
+
+
+def test_closing_wakes_those_who_wait() -> None:
+    queue: Handoff[int] = Handoff(1)
+    taken: list[list[int]] = []
+    taker = threading.Thread(target=lambda: taken.append(queue.take(1)), daemon=True)
+    taker.start()
+    queue.close()
+    taker.join(10)
+    assert taken == [[]]
