@@ -222,8 +222,8 @@ class TrendPoint(Record):
     neutral: int
     positive: int
     unscored: int
-    mean_score: float | None
-    negative_share: float | None
+    mean_score: float | None = None
+    negative_share: float | None = None
     expected_volume: float
     expected_negative_volume: float
     expected_negative_share: float
@@ -274,7 +274,7 @@ class Evidence(BaseModel):
     url: str | None = None
     source: str
     published_at: Instant
-    p_negative: float | None
+    p_negative: float | None = None
     raw: RawPosition
 
 

@@ -34,6 +34,7 @@ class CountingCore:
         self.complete_until: dict[str, dict[int, int]] = {}
         self.expected: dict[str, int] = {}
         self._changed: set[str] = set()
+        self._sum_parts: dict[str, str] = {}
 
     @property
     def clock_ms(self) -> int | None:
@@ -50,7 +51,9 @@ class CountingCore:
             if part == "head":
                 self.counts[subject], self.applied[subject] = json.loads(value)
             else:
+                assert subject not in self.sums, f"{key}: a deleted part is back"
                 self.sums[subject] = int(value)
+                self._sum_parts[subject] = key
         if self.counts != self.sums:
             raise AssertionError(f"torn state: {self.counts} against {self.sums}")
         self.complete_until = {t: dict(m) for t, m in complete_until.items()}
@@ -83,7 +86,10 @@ class CountingCore:
         for subject in sorted(self._changed):
             head = [self.counts[subject], self.applied[subject]]
             changes[f"{subject}/head"] = json.dumps(head).encode()
-            changes[f"{subject}/sum"] = str(self.sums[subject]).encode()
+            part = f"{subject}/sum/{self.sums[subject] // 10}"
+            changes[self._sum_parts.get(subject, part)] = None
+            changes[part] = str(self.sums[subject]).encode()
+            self._sum_parts[subject] = part
         self._changed.clear()
         return changes
 

@@ -113,7 +113,8 @@ class Scene:
             merge(entries, record.partition, record.key.decode(), entry)
         cursors, counts, sums = {}, {}, {}
         for (partition, key), entry in entries.items():
-            assert entry.value is not None
+            if entry.value is None:
+                continue
             if key == CURSOR_KEY:
                 cursors[partition] = Cursor.from_json(entry.value)
             elif key.endswith("/head"):

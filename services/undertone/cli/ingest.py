@@ -18,8 +18,6 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 from undertone.cli.options import BootstrapOption, ConfigOption, JsonOption, PrefixOption
@@ -27,7 +25,7 @@ from undertone.durations import parse_duration
 from undertone.errors import InputFileError, UndertoneError, UsageError
 from undertone.ingest.readers import Reject, Row, merge_by_id, read_rows
 from undertone.ingest.rejects import RejectLog
-from undertone.records import parse_instant
+from undertone.records import format_instant, parse_instant
 from undertone.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -117,7 +115,7 @@ def command(
     with RejectLog(rejects) as log, _progress(console) as progress:
         records = _records(options, settings, log, progress)
         prepare_topics(settings)
-        counts = Ingestor(settings.kafka).run(records)
+        counts = Ingestor(settings.kafka, on_sent=_Meter(progress).on_sent).run(records)
     if counts.ingested == 0 and log.first is not None:
         where = f"{log.first.file}: line {log.first.line}" if log.first.file else "line 1"
         raise UndertoneError(
@@ -176,13 +174,36 @@ def _rows(options: _Options, settings: Settings, progress: Progress) -> Iterator
 def _open(name: str, progress: Progress) -> AbstractContextManager[BinaryIO]:
     """A file whose reading moves the bar."""
     if name == STDIN:
-        progress.add_task("standard input", total=None)
+        progress.add_task("standard input", total=None, status="")
         return nullcontext(sys.stdin.buffer)
+    task = progress.add_task(Path(name).name, status="")
     try:
-        opened: Any = progress.open(name, "rb", description=Path(name).name)
+        opened: Any = progress.open(name, "rb", task_id=task)
     except OSError as error:
         raise InputFileError(f"{name}: cannot be read: {error.strerror}") from None
     return cast(AbstractContextManager[BinaryIO], opened)
+
+
+class _Meter:
+    """Shows beside the bar how many messages are written, and how far recorded time has come."""
+
+    EVERY_SECONDS = 0.2
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._written = 0
+        self._shown_seconds = float("-inf")
+
+    def on_sent(self, record: TimedRecord, sent_seconds: float) -> None:
+        """Count one record, and show the count now and then."""
+        self._written += not record.is_tick
+        if sent_seconds - self._shown_seconds < self.EVERY_SECONDS or not self._progress.tasks:
+            return
+        self._shown_seconds = sent_seconds
+        status = f"{self._written:,} written"
+        if record.timestamp_ms is not None:
+            status += f", recorded time {format_instant(record.timestamp_ms // 1000 * 1000)}"
+        self._progress.update(self._progress.task_ids[-1], status=status)
 
 
 def _progress(console: Console) -> Progress:
@@ -190,8 +211,7 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
         console=console,
         disable=not console.is_terminal,
     )
@@ -201,8 +221,10 @@ def _check(options: _Options) -> None:
     if options.end_ms is not None and options.speed is None:
         raise UsageError("--end: only recorded time has an end; give --speed too")
     for name in options.files:
-        if name != STDIN and not Path(name).is_file():
+        if name != STDIN and not Path(name).exists():
             raise InputFileError(f"{name}: there is no such file")
+        if Path(name).is_dir():
+            raise InputFileError(f"{name}: is a folder; name the files in it")
 
 
 def _speed(value: str | None) -> float | None:

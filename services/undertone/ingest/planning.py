@@ -214,12 +214,12 @@ class TickPolicy:
     def for_speed(cls, speed: float | None) -> TickPolicy:
         """The policy for `speed` recorded seconds a second; None is as fast as it goes.
 
-        At full speed a dense stream has at most one tick to ten records: ticks say no more than
+        At full speed a dense stream has about one tick to twelve records: ticks say no more than
         the records themselves there, except to partitions that are silent. A paced stream ticks
         every wall second and at least every recorded minute, but at most ten times a second.
         """
         if speed is None:
-            return cls(MINUTE_MS, 60 * MINUTE_MS, records_per_tick=10, fill_gaps=False)
+            return cls(MINUTE_MS, 60 * MINUTE_MS, records_per_tick=12, fill_gaps=False)
         every_ms = max(1, round(max(min(1000 * speed, MINUTE_MS), 100 * speed)))
         return cls(every_ms, every_ms, records_per_tick=0, fill_gaps=True)
 

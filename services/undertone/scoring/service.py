@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,9 @@ class ScoreService:
         self._ledgers: dict[TopicPartition, Ledger] = {}
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._committed: dict[TopicPartition, int] = {}
+        # What the group gave us; the consumer's own assignment() still names, all through a
+        # rebalance, what has been revoked.
+        self._assigned: set[TopicPartition] = set()
         self._progress_advanced = False
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
         self._consumer: KafkaConsumer
@@ -210,9 +213,11 @@ class ScoreService:
         log.info("scoring %s with %s", ", ".join(self._topics), self._classifier.name)
         while not self._stopping.is_set():
             batches = self._consumer.poll(timeout_ms=self._limits.poll_ms)
-            self._adopt()
+            adopted = self._adopt()
             for partition, records in batches.items():
-                self._admit(partition, records)
+                # What was just adopted is read again, from its committed offset.
+                if partition in self._ledgers and partition not in adopted:
+                    self._admit(partition, records)
             self._keep_up()
             self._pause_or_resume()
 
@@ -234,15 +239,23 @@ class ScoreService:
             self._last_progress = now
             self._publish_progress()
 
-    def _adopt(self) -> None:
-        """Take up newly assigned partitions at their committed offsets, with their totals."""
-        for partition in self._consumer.assignment() - self._ledgers.keys():
+    def _adopt(self) -> set[TopicPartition]:
+        """Take up newly assigned partitions at their committed offsets, with their totals.
+
+        kafka-python 3.0.12 lets a partition that stays here through a rebalance keep its position,
+        which lies behind records that were dropped: so each is sought to its committed offset.
+        """
+        adopted = self._assigned - self._ledgers.keys()
+        for partition in adopted:
             committed = self._consumer.committed(
                 partition, metadata=True, timeout_ms=self._limits.request_ms
             )
             offset, totals = 0, Totals()
-            if committed is not None and committed.offset >= 0:
+            if committed is None or committed.offset < 0:
+                self._consumer.seek_to_beginning(partition)
+            else:
                 offset = committed.offset
+                self._consumer.seek(partition, offset)
                 found = Totals.from_metadata(committed.metadata)
                 if found is None:
                     log.warning("%s was committed by something else: totals begin anew", partition)
@@ -253,11 +266,10 @@ class ScoreService:
             watermark.settle(offset, totals.greatest_ms)
             self._watermarks[partition] = watermark
             self._progress_advanced = True
+        return adopted
 
     def _admit(self, partition: TopicPartition, records: Iterable[Any]) -> None:
-        ledger = self._ledgers.get(partition)
-        if ledger is None:  # revoked within this very poll
-            return
+        ledger = self._ledgers[partition]
         for record in records:
             raw = RawRecord(
                 record.topic,
@@ -361,7 +373,7 @@ class ScoreService:
         held_bytes = sum(ledger.in_flight_bytes for ledger in self._ledgers.values())
         limits = self._limits
         if records >= limits.records or held_bytes >= limits.record_bytes:
-            self._consumer.pause(*self._consumer.assignment())
+            self._consumer.pause(*self._ledgers)
         elif records <= limits.records // 2 and held_bytes <= limits.record_bytes // 2:
             self._consumer.resume(*self._consumer.paused())
 
@@ -372,7 +384,7 @@ class ScoreService:
             if self._clocks.monotonic() > deadline:
                 log.warning("stopped with records in flight; they will be read again")
                 break
-            self._consumer.pause(*self._consumer.assignment())
+            self._consumer.pause(*self._ledgers)
             self._consumer.poll(timeout_ms=20)
             self._raise_fault()
             self._settle()
@@ -380,11 +392,16 @@ class ScoreService:
         self._commit()
         self._publish_progress()
 
-    async def release(self, partitions: Iterable[TopicPartition], *, lost: bool) -> None:
+    def take_up(self, partitions: Iterable[TopicPartition]) -> None:
+        """The group gave us these; `_adopt` begins with them after this poll."""
+        self._assigned |= set(partitions)
+
+    async def release(self, partitions: Collection[TopicPartition], *, lost: bool) -> None:
         """Give partitions up: finish and commit what can be done soon, drop the rest.
 
         Runs in the consumer's network thread while `poll` (or `close`) waits for it.
         """
+        self._assigned -= set(partitions)
         mine = [partition for partition in partitions if partition in self._ledgers]
         deadline = self._clocks.monotonic() + self._limits.revoke_seconds
         while not lost and self._fault is None and self._clocks.monotonic() < deadline:
@@ -433,6 +450,7 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untype
         await self._service.release(revoked, lost=False)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._service.take_up(assigned)
         log.info("reads %s", ", ".join(sorted(f"{tp.topic}[{tp.partition}]" for tp in assigned)))
 
     async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:

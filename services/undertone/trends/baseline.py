@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import special
 
 from undertone.trends.panes import Counts
@@ -208,15 +207,25 @@ def share_surprise(negative: int, scored: int, share: float, strength: float) ->
     if negative <= 0 or scored <= 0:
         return 0.0
     alpha, beta = share * strength, (1 - share) * strength
-    counts = np.arange(negative, scored + 1)
-    log_mass = (
-        special.gammaln(scored + 1)
-        - special.gammaln(counts + 1)
-        - special.gammaln(scored - counts + 1)
-        + special.betaln(counts + alpha, scored - counts + beta)
-        - special.betaln(alpha, beta)
+    mass = math.exp(
+        math.lgamma(scored + 1)
+        - math.lgamma(negative + 1)
+        - math.lgamma(scored - negative + 1)
+        + _log_beta(negative + alpha, scored - negative + beta)
+        - _log_beta(alpha, beta)
     )
-    return _to_surprise(math.fsum(np.exp(log_mass).tolist()))
+    tail = mass
+    for count in range(negative, scored):
+        # The ratio of neighbouring masses; far out in the tail nothing more is added.
+        mass *= (scored - count) / (count + 1) * (count + alpha) / (scored - count - 1 + beta)
+        tail += mass
+        if mass < tail * 1e-17:
+            break
+    return _to_surprise(tail)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def low_surprise(z: float) -> float:

@@ -12,9 +12,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from undertone.records import Alert, DeadLetter, Mention, TrendPoint
@@ -119,6 +121,7 @@ class WatchAgent:
         self._outlets = outlets
         self._pauses = pauses
         self.partitions: dict[int, WatchedPartition] = {}
+        self._revocations = 0
         self.app: WatchApp
         self.table: StateTable
         self.app, self.table = build_app(
@@ -147,20 +150,23 @@ class WatchAgent:
         After a recovery this builds their cores from the table. Raises StateError where the state
         does not belong to the log.
         """
-        generation = self.app.consumer_generation_id
-        if self.table.recovered_generation != generation:
+        if self.table.recovered_generation != self.app.consumer_generation_id:
             return {}  # in the middle of a rebalance: there will be another call after recovery
         owned = {tp for tp in self.app.consumer.assignment() if tp.topic == self.log.mentions}
         missing = {tp for tp in owned if tp.partition not in self.partitions}
-        if missing:
-            await self._load(missing)
+        if missing and not await self._load(missing):
+            return {}
         return {tp: self.partitions[tp.partition].cursor.offset for tp in owned}
 
-    async def _load(self, owned: Iterable[TP]) -> None:
-        if self.table.unreadable is not None:
-            raise self.table.unreadable
+    async def _load(self, owned: Iterable[TP]) -> bool:
+        """Build the cores of these partitions; False where they were revoked meanwhile."""
+        revocations = self._revocations
         begins = await self.app.consumer.earliest_offsets(*owned)
         ends = await self.app.consumer.highwaters(*owned)
+        if revocations != self._revocations:
+            return False
+        if self.table.unreadable is not None:
+            raise self.table.unreadable
         for tp in sorted(owned):
             watched = WatchedPartition(
                 tp.partition, self.log, self.table.data, self._new_core, begins[tp]
@@ -171,9 +177,12 @@ class WatchAgent:
             logger.info(
                 "partition %d: at offset %d of %d", tp.partition, watched.cursor.offset, ends[tp]
             )
+        return True
 
     def revoke(self) -> None:
         """Forget every partition: the next recovery brings back those that stay."""
+        self._revocations += 1
+        self.table.recovered_generation = None
         for partition in self.partitions:
             self._outlets.drop_partition(partition)
         self.partitions.clear()
@@ -207,7 +216,8 @@ class WatchAgent:
             if batch.applied:
                 await self._write(partition, batch, ownership)
                 watched.advance(batch)
-                self._outlets.tell(watched, batch)
+                if self.partitions.get(partition) is watched:
+                    self._outlets.tell(watched, batch)
         except BatchDroppedError:
             logger.warning("partition %d: dropped %d records", partition, len(records))
             batch.ahead = True
@@ -220,7 +230,7 @@ class WatchAgent:
 
     async def _go_back(self, watched: WatchedPartition) -> None:
         tp = TP(self.log.mentions, watched.partition)
-        if tp in self.app.consumer.assignment():
+        with suppress(IllegalStateError):  # it was lost meanwhile
             await self.app.consumer.rewind({tp: watched.cursor.offset})
 
     async def _write(self, partition: int, batch: Batch, ownership: Ownership) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import RecordMetadata
 from faust.transport.drivers.aiokafka import Consumer, Producer, Transport
 from faust.types import TP, EventT
@@ -97,7 +99,10 @@ class CursorConsumer(Consumer):
         await self.rewind(await self.app.place())
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
-        """Go to these offsets; nothing else of these partitions is passed on before them."""
+        """Go to these offsets; nothing else of these partitions is passed on before them.
+
+        Raises IllegalStateError where a partition was lost meanwhile: a recovery will follow.
+        """
         self._expected.update(positions)
         for tp, offset in positions.items():
             self._read_offset[tp] = offset or None
@@ -138,7 +143,8 @@ class CursorConsumer(Consumer):
                 f"{tp.topic}, partition {tp.partition}: the log has no record at offset "
                 f"{expected}; is the topic compacted, or written in transactions?"
             )
-        await self.rewind({tp: expected})
+        with suppress(IllegalStateError):
+            await self.rewind({tp: expected})
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Say nothing: the watcher itself compares its cursors with the log's end."""
@@ -227,7 +233,7 @@ def build_app(
         table_standby_replicas=0,
         broker_session_timeout=session_timeout_seconds,
         broker_heartbeat_interval=min(3.0, session_timeout_seconds / 3),
-        broker_request_timeout=max(40.0, session_timeout_seconds),
+        broker_request_timeout=max(90.0, session_timeout_seconds),
         broker_rebalance_timeout=60.0,
         broker_max_poll_records=2_000,
         consumer_auto_offset_reset="earliest",

@@ -113,9 +113,12 @@ class SubjectWatch:
         state.changed_parts.add(HEAD)
         self._learn(now)
         state.advance(_ceiling(now, PANE_MS))
+        # Without a new mention an idle rule has no reason to begin: only what is open is decided.
+        rules = [rule for rule in self.rules if rule.name in state.rules]
         if state.pane_end_due_ms is not None and state.pane_end_due_ms <= now:
             state.pane_end_due_ms = None
-        outputs: list[Alert | TrendPoint] = list(self._decide(now, self.rules))
+            rules = list(self.rules)
+        outputs: list[Alert | TrendPoint] = [*self._decide(now, rules)]
         for length, window in state.windows.items():
             if now % window.step_ms == 0:
                 state.changed_windows.discard(length)

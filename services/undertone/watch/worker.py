@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -35,7 +35,10 @@ def quieten_clients(*, verbose: bool = False) -> None:
 
     What ends the worker is raised by `run_worker` and told once, by its caller.
     """
-    for name, level in (*((n, "CRITICAL") for n in ("faust", "mode", "kafka")), ("aiokafka", "ERROR")):
+    for name, level in (
+        *((n, "CRITICAL") for n in ("faust", "mode", "kafka")),
+        ("aiokafka", "ERROR"),
+    ):
         logging.getLogger(name).setLevel("INFO" if verbose else level)
 
 
@@ -107,31 +110,38 @@ async def _serve(
     stop: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _settle, stop, number)
-    tasks = {
+    work = [
         asyncio.create_task(_start(agent, on_ready)),
         asyncio.create_task(_follow(agent, outlets, stuck_seconds)),
-    }
-    ends: set[asyncio.Future[Any]] = {stop, asyncio.create_task(_crashed(agent.app))}
-    failure: BaseException | None = None
+    ]
+    failure = await _wait_for_end(stop, asyncio.create_task(_crashed(agent.app)), work)
+    guard = _end_by_force(STOP_SECONDS)
     try:
-        running = tasks | ends
-        while running and not any(task.done() for task in ends):
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            failure = next((task.exception() for task in done if task.exception()), failure)
-            if failure is not None:
-                break
-        received = stop.result() if stop.done() else None
-    finally:
-        guard = _end_by_force(STOP_SECONDS)
-        for task in tasks | ends:
-            task.cancel()
-        await asyncio.gather(*tasks, *ends, return_exceptions=True)
         await agent.app.stop()
-        guard.cancel()
+    except Exception as error:  # what went wrong before is what counts
+        failure = failure or error
+    guard.cancel()
     failure = agent.app.crash_reason or failure
     if failure is not None:
         raise _readable(failure, settings) from failure
-    return received
+    return stop.result() if stop.done() else None
+
+
+async def _wait_for_end(
+    stop: asyncio.Future[signal.Signals],
+    crashed: asyncio.Task[None],
+    work: Sequence[asyncio.Task[None]],
+) -> BaseException | None:
+    """Wait for a signal, a crash, or a failure of the work, which is returned."""
+    waiting: set[asyncio.Future[Any]] = {stop, crashed, *work}
+    failure: BaseException | None = None
+    while failure is None and not stop.done() and not crashed.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        failure = next((error for task in done if (error := task.exception())), None)
+    for task in (crashed, *work):
+        task.cancel()
+    await asyncio.gather(crashed, *work, return_exceptions=True)
+    return failure
 
 
 def _settle(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

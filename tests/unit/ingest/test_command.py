@@ -31,6 +31,7 @@ def refusal(*arguments: str) -> BaseException | None:
         (("--format=xml",), r"--format xml: expected one of auto, jsonl, csv"),
         (("--end=2008-09-15",), r"--end: only recorded time has an end"),
         (("--topic=elsewhere",), r"--topic elsewhere: is not among the raw topics"),
+        (("/",), r"/: is a folder"),
         (("/no/such/file.jsonl",), r"/no/such/file\.jsonl: there is no such file"),
         (("--rejects=/no/such/folder/r.jsonl",), r"r\.jsonl: cannot be written"),
     ],
