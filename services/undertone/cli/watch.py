@@ -54,7 +54,7 @@ def command(
     from undertone.settings import load_settings
     from undertone.telemetry import configure_logging, serve_metrics
     from undertone.watch.agent import Outlets
-    from undertone.watch.core import Watch, WatchConfig, WatchedSubject
+    from undertone.watch.core import Watch, WatchConfig, watched_subjects
     from undertone.watch.exposition import Exposition
     from undertone.watch.rebuild import delete_state
     from undertone.watch.worker import quieten_clients, run_worker
@@ -75,10 +75,7 @@ def command(
         )
     watch_config = WatchConfig(
         rules=load_rules(rules or settings.rules),
-        subjects={
-            subject.id: WatchedSubject(subject.name, dict(subject.labels))
-            for subject in load_watchlist(watchlist).subjects
-        },
+        subjects=watched_subjects(load_watchlist(watchlist)),
         windows_ms=settings.windows,
         allowed_lateness_ms=settings.allowed_lateness,
     )

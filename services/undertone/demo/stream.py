@@ -35,9 +35,11 @@ class DemoStream:
         return self.end_ms - self.arrivals[0].at_ms
 
 
-def scripted_stream(name: str, seed: int, folder: Path) -> DemoStream:
-    """A scenario; its watchlist is written into `folder`."""
-    scenario = build_scenario(name, seed=seed)
+def scripted_stream(
+    name: str, seed: int, folder: Path, messages: int | None = None
+) -> DemoStream:
+    """A scenario, of its own length or of about `messages`; its watchlist goes into `folder`."""
+    scenario = build_scenario(name, seed=seed, messages=messages)
     watchlist = folder / "watchlist.yaml"
     watchlist.write_text(yaml.safe_dump(scenario.watchlist, sort_keys=False, allow_unicode=True))
     return DemoStream(

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,9 +128,9 @@ class ScoreService:
 
     def run(self) -> None:
         """Read, score and send until stopped. Raises BrokerError, TopicError or the first fault."""
-        limits = self._limits
+        limits, kafka = self._limits, self._settings.kafka
         self._consumer = clients.consumer(
-            self._settings.kafka,
+            kafka,
             group_id=self._names.score_group,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             session_timeout_ms=10_000,
@@ -140,38 +141,41 @@ class ScoreService:
             request_timeout_ms=limits.request_ms,
         )
         try:
-            specs = topic_specs(self._settings)
-            ensure_topics(self._settings.kafka, specs)
-            check_raw_clocks(self._settings.kafka, self._settings.effective_raw_topics)
-            self._sender = Sender(
-                clients.producer(
-                    self._settings.kafka,
-                    delivery_timeout_ms=FOR_EVER_MS,
-                    max_block_ms=60_000,
-                    bootstrap_timeout_ms=10_000,
-                ),
-                self._note_fault,
+            ensure_topics(kafka, topic_specs(self._settings))
+            check_raw_clocks(kafka, self._settings.effective_raw_topics)
+            producer = clients.producer(
+                kafka,
+                delivery_timeout_ms=FOR_EVER_MS,
+                max_block_ms=60_000,
+                bootstrap_timeout_ms=10_000,
             )
-            stages = self._start_stages()
-            try:
-                self._consumer.subscribe(list(self._topics), listener=_Listener(self))
-                self._work()
-                self._drain()
-            finally:
-                for handoff in (self._to_decode, self._to_tokenise, self._to_forward):
-                    handoff.close()
-                self._to_send.close()
-                self._sender.close(limits.stop_seconds, discard=self._fault is not None)
-            for stage in stages:
-                stage.join(1.0)
-        except KafkaError as error:
-            raise self._fault or BrokerError(
-                f"Kafka failed: {type(error).__name__}: {error}",
-                hint=f"Is the broker at {self._settings.kafka.bootstrap} well?",
-            ) from None
+            self._sender = Sender(producer, self._note_fault)
+            self._work()
+        except BaseException as fault:
+            self._note_fault(fault)
         finally:
-            self._consumer.close(timeout_ms=5_000)
+            with suppress(KafkaError):
+                self._consumer.close(timeout_ms=5_000)
         self._raise_fault()
+
+    def _work(self) -> None:
+        """Poll until stopped, then finish what is in flight; whatever happens, end the stages."""
+        stages = self._start_stages()
+        log.info("scoring %s with %s", ", ".join(self._topics), self._classifier.name)
+        try:
+            self._consumer.subscribe(list(self._topics), listener=_Listener(self))
+            while not self._stopping.is_set():
+                self._poll()
+            self._drain()
+        except BaseException as fault:
+            self._note_fault(fault)
+            raise
+        finally:
+            for queue in (self._to_decode, self._to_tokenise, self._to_forward, self._to_send):
+                queue.close()
+            self._sender.close(self._limits.stop_seconds, discard=self._fault is not None)
+        for stage in stages:
+            stage.join(1.0)
 
     def _start_stages(self) -> list[Stage]:
         model = self._settings.model
@@ -209,17 +213,15 @@ class ScoreService:
             stage.start()
         return stages
 
-    def _work(self) -> None:
-        log.info("scoring %s with %s", ", ".join(self._topics), self._classifier.name)
-        while not self._stopping.is_set():
-            batches = self._consumer.poll(timeout_ms=self._limits.poll_ms)
-            adopted = self._adopt()
-            for partition, records in batches.items():
-                # What was just adopted is read again, from its committed offset.
-                if partition in self._ledgers and partition not in adopted:
-                    self._admit(partition, records)
-            self._keep_up()
-            self._pause_or_resume()
+    def _poll(self) -> None:
+        batches = self._consumer.poll(timeout_ms=self._limits.poll_ms)
+        adopted = self._adopt()
+        for partition, records in batches.items():
+            # What was just adopted is read again, from its committed offset.
+            if partition in self._ledgers and partition not in adopted:
+                self._admit(partition, records)
+        self._keep_up()
+        self._pause_or_resume()
 
     def _keep_up(self) -> None:
         """Settle, commit and publish whatever is due."""
@@ -430,14 +432,20 @@ class ScoreService:
             self._fault = fault
 
     def _raise_fault(self) -> None:
-        if self._fault is None:
+        fault = self._fault
+        if fault is None:
             return
-        if isinstance(self._fault, MemoryError):
+        if isinstance(fault, MemoryError):
             raise UndertoneError(
                 "out of memory; nothing unfinished was committed",
                 hint="Lower model.token_budget or model.cache_entries in undertone.yaml.",
             ) from None
-        raise self._fault
+        if isinstance(fault, KafkaError):
+            raise BrokerError(
+                f"Kafka failed: {fault}; nothing unfinished was committed",
+                hint=f"Is the broker at {self._settings.kafka.bootstrap} well?",
+            ) from None
+        raise fault
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untyped library

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from scipy import special
 
 from undertone.trends.panes import Counts
+from undertone.watchlist.subjects import Prior
 
 HOUR_MS = 3_600_000
 HALF_LIFE_MS = 14 * 24 * HOUR_MS
@@ -32,15 +33,6 @@ SHARE_STORIES_CAP = 60.0
 PRIOR_SCORE_VARIANCE = 0.25
 SCORE_DRIFT_VARIANCE = 0.01
 SURPRISE_CAP = 99.0
-
-
-@dataclass(frozen=True)
-class Prior:
-    """What the watchlist expects of a subject before anything is seen."""
-
-    stories_per_day: float = 2.0
-    negative_share: float = 0.25
-    mean_score: float = 0.0
 
 
 @dataclass(slots=True)

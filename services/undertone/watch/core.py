@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from undertone.alerting.lifecycle import Phase
 from undertone.alerting.rules import RuleSet
 from undertone.records import Alert, Mention, Progress, TrendPoint
-from undertone.trends.baseline import Prior
 from undertone.watch.state import SubjectState
 from undertone.watch.subject import SubjectWatch
+from undertone.watchlist.subjects import Prior, Watchlist
 
 # A timer at an instant comes before a mention that arrived at it: windows are half-open.
 _TIMER, _MENTION = 0, 1
@@ -31,6 +31,14 @@ class WatchedSubject:
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     prior: Prior = field(default_factory=Prior)
+
+
+def watched_subjects(watchlist: Watchlist) -> dict[str, WatchedSubject]:
+    """What the watcher needs of each subject on a watchlist, by id."""
+    return {
+        subject.id: WatchedSubject(subject.name, dict(subject.labels), watchlist.prior_of(subject))
+        for subject in watchlist.subjects
+    }
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,13 @@ from undertone.records import (
     TrendPoint,
 )
 from undertone.settings import PANE_MS
-from undertone.trends.baseline import Baseline, Expectation, Prior, expect
+from undertone.trends.baseline import Baseline, Expectation, expect
 from undertone.trends.factors import explain
 from undertone.trends.panes import Counts, pane_of
 from undertone.trends.stories import STORIES_PER_AUTHOR_HOUR
 from undertone.trends.windows import HOUR_MS
 from undertone.watch.state import HEAD, SubjectState
+from undertone.watchlist.subjects import Prior
 
 _DIGITS = 3
 

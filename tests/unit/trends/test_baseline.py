@@ -16,13 +16,13 @@ from undertone.trends.baseline import (
     PRIOR_HOURS,
     SURPRISE_CAP,
     Baseline,
-    Prior,
     count_surprise,
     expect,
     low_surprise,
     share_surprise,
 )
 from undertone.trends.panes import Counts
+from undertone.watchlist.subjects import Prior
 
 
 @given(st.integers(1, 60), st.floats(0.01, 50), st.floats(0.01, 5))
