@@ -7,12 +7,11 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
-from faust.exceptions import FaustError
-from faust.types import TP
+from faust.exceptions import ConsumerNotStarted, FaustError
 
 from undertone.errors import BrokerError, StateError, TopicError, UndertoneError
 from undertone.settings import Settings
@@ -27,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 120.0
 LOOK_SECONDS = 1.0
+RESUMES = "Nothing is lost: the watcher goes on from its cursors when it is started again."
+ANSWER_SECONDS = 10.0
 STOP_SECONDS = 30.0
+FAILED_STOP_SECONDS = 10.0
 
 
 def quieten_clients(*, verbose: bool = False) -> None:
@@ -35,11 +37,8 @@ def quieten_clients(*, verbose: bool = False) -> None:
 
     What ends the worker is raised by `run_worker` and told once, by its caller.
     """
-    for name, level in (
-        *((n, "CRITICAL") for n in ("faust", "mode", "kafka")),
-        ("aiokafka", "ERROR"),
-    ):
-        logging.getLogger(name).setLevel("INFO" if verbose else level)
+    for name in ("faust", "mode", "kafka", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
 def run_worker(
@@ -115,7 +114,9 @@ async def _serve(
         asyncio.create_task(_follow(agent, outlets, stuck_seconds)),
     ]
     failure = await _wait_for_end(stop, asyncio.create_task(_crashed(agent.app)), work)
-    guard = _end_by_force(STOP_SECONDS)
+    if failure is not None:
+        logger.error("stopping: %s", _readable(failure, settings))
+    guard = _end_by_force(STOP_SECONDS if failure is None else FAILED_STOP_SECONDS)
     try:
         await agent.app.stop()
     except Exception as error:  # what went wrong before is what counts
@@ -155,7 +156,7 @@ def _readable(failure: BaseException, settings: Settings) -> BaseException:
     ):
         return BrokerError(
             f"Kafka at {settings.kafka.bootstrap} failed: {failure!r}",
-            hint="Nothing is lost: the watcher goes on from its cursors when it is started again.",
+            hint=RESUMES,
         )
     return failure
 
@@ -190,38 +191,59 @@ async def _follow(agent: WatchAgent, outlets: Outlets, stuck_seconds: float) -> 
     loop = asyncio.get_running_loop()
     seen: object = None
     moved_at = loop.time()
+    answering = True
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        progress, behind = await _look(agent, outlets)
+        ends = await _ends(agent)
+        if answering != (ends is not None):
+            answering = ends is not None
+            logger.warning("Kafka answers again" if answering else "Kafka does not answer")
+        behind = ends is None or _lag(agent, outlets, ends) > 0
+        progress = _progress(agent)
         if progress != seen or not behind:
             seen, moved_at = progress, loop.time()
         elif loop.time() - moved_at > stuck_seconds:
+            if not answering:
+                raise BrokerError(f"Kafka has not answered for {stuck_seconds:.0f} s", hint=RESUMES)
             raise UndertoneError(
                 f"the watcher has made no progress for {stuck_seconds:.0f} s: {progress}",
-                hint="Start it again; see whether Kafka is well.",
+                hint=RESUMES,
             )
 
 
-async def _look(agent: WatchAgent, outlets: Outlets) -> tuple[object, bool]:
-    """How far all is (cursors, and the changelog's recovery), and whether there is more to do."""
-    consumer = agent.app.consumer
-    owned: set[TP] = set()
+async def _ends(agent: WatchAgent) -> dict[int, int] | None:
+    """The end offset of each partition that this worker is assigned; None without an answer."""
     try:
+        consumer = agent.app.consumer
         owned = {tp for tp in consumer.assignment() if tp.topic == agent.log.mentions}
-        ends = await asyncio.wait_for(consumer.highwaters(*owned), 10) if owned else {}
+        ends = await asyncio.wait_for(consumer.highwaters(*owned), ANSWER_SECONDS) if owned else {}
+        return {tp.partition: end for tp, end in ends.items()}
+    except ConsumerNotStarted:
+        return {}
     except Exception as error:
         logger.debug("cannot read the log's end: %r", error)
-        ends = {}
-    cursors = {p: watched.cursor.offset for p, watched in agent.partitions.items()}
-    behind = False
-    for tp in owned:
-        cursor = cursors.get(tp.partition)
-        if tp not in ends or cursor is None:
-            behind = True
+        return None
+
+
+def _lag(agent: WatchAgent, outlets: Outlets, ends: Mapping[int, int]) -> int:
+    """Tell the metrics how far each cursor is behind; returns the sum.
+
+    A partition that is assigned but not recovered yet counts as one record behind.
+    """
+    total = 0
+    for partition, end in ends.items():
+        watched = agent.partitions.get(partition)
+        if watched is None:
+            total += 1
             continue
-        lag = max(0, ends[tp] - cursor)
-        behind = behind or lag > 0
+        lag = max(0, end - watched.cursor.offset)
+        total += lag
         if outlets.exposition is not None:
-            outlets.exposition.set_lag(tp.partition, lag)
-    recovered = dict(agent.app.tables.recovery.active_offsets)
-    return (cursors, recovered), behind
+            outlets.exposition.set_lag(partition, lag)
+    return total
+
+
+def _progress(agent: WatchAgent) -> object:
+    """What moves while there is work: the cursors, and the changelog's offsets in a recovery."""
+    cursors = {p: watched.cursor.offset for p, watched in sorted(agent.partitions.items())}
+    return {"cursors": cursors, "recovered": dict(agent.app.tables.recovery.active_offsets)}
