@@ -9,6 +9,7 @@ UndertoneError                 a message for a person, and an exit status
 │   ├── EmbeddedBrokerError    the embedded broker could not be resolved or started
 │   └── TopicError             a topic is missing, was recreated, or has other partitions
 ├── ModelError                 a checkpoint cannot be loaded
+├── AlertmanagerError          Alertmanager cannot be reached, or refuses
 └── StateError                 the watcher's state does not belong to this log
 
 A message says what is wrong, where (file, field, record), and what to do next.
@@ -63,6 +64,10 @@ class TopicError(BrokerError):
 
 class ModelError(UndertoneError):
     """A checkpoint is missing or cannot be loaded."""
+
+
+class AlertmanagerError(UndertoneError):
+    """Alertmanager could not be reached, or refused."""
 
 
 class StateError(UndertoneError):

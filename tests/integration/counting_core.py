@@ -17,6 +17,7 @@ from undertone.settings import KafkaSettings, RawTopic, Settings
 from undertone.watch.worker import quieten_clients, run_worker
 
 BREAKS_CORE = "breaks-the-core"
+GIANT, GIANT_BYTES = "giant", 5_000_000  # such a subject has one more part, of this size
 EVERY = int(os.environ.get("COUNTING_CORE_EVERY", "1"))  # mentions for each trend point
 
 
@@ -50,6 +51,8 @@ class CountingCore:
             subject, _, part = key.partition("/")
             if part == "head":
                 self.counts[subject], self.applied[subject] = json.loads(value)
+            elif part == "giant":
+                assert len(value) == GIANT_BYTES
             else:
                 assert subject not in self.sums, f"{key}: a deleted part is back"
                 self.sums[subject] = int(value)
@@ -90,6 +93,8 @@ class CountingCore:
             changes[self._sum_parts.get(subject, part)] = None
             changes[part] = str(self.sums[subject]).encode()
             self._sum_parts[subject] = part
+            if subject.startswith(GIANT):
+                changes[f"{subject}/giant"] = b"x" * GIANT_BYTES
         self._changed.clear()
         return changes
 

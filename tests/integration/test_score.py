@@ -22,8 +22,9 @@ from undertone.cli import score as score_command
 from undertone.errors import BrokerError, ConfigurationError, ModelError, TopicError, UndertoneError
 from undertone.records import DeadLetter, Kind, Mention, Progress, RawPosition
 from undertone.scoring.accounting import accounting
+from undertone.scoring.partitions import Limits
 from undertone.scoring.pipeline import RawRecord, Reader, Reading, mentions_of, valid_scores
-from undertone.scoring.service import Limits, ScoreService
+from undertone.scoring.service import ScoreService
 from undertone.settings import KafkaSettings, RawTopic, Settings
 from undertone.transport import clients
 from undertone.transport.codec import decode_watch_record, tick_headers

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from kafka import TopicPartition
 
-from integration.counting_core import BREAKS_CORE, counting_settings
+from integration.counting_core import BREAKS_CORE, GIANT, counting_settings
 from integration.watch_workers import Scene, revisions
 from undertone.errors import StateError
 from undertone.records import DeadLetter
@@ -73,6 +74,36 @@ def test_records_that_break_the_watcher_are_kept_and_it_goes_on(scene: Scene) ->
     assert counts == sums == dict(scene.sent)
 
 
+def test_state_larger_than_a_usual_record_is_written_and_read_again(scene: Scene) -> None:
+    scene.send(40, subjects=4, name=GIANT)
+    scene.start()
+    scene.wait_until_done()
+    scene.workers[0].kill()
+    scene.workers[0].wait()
+    scene.send(40, subjects=4, name=GIANT)
+    scene.start()
+    scene.wait_until_done()
+    _, counts, sums = scene.state()
+    assert counts == sums == dict(scene.sent)
+
+
+def test_a_cursor_behind_the_log_ends_the_worker_with_the_command_to_run(scene: Scene) -> None:
+    scene.send(60)
+    scene.start()
+    scene.wait_until_done()
+    scene.workers[0].terminate()
+    scene.workers[0].wait(30)
+    scene.send(60)
+    parts = [TopicPartition(scene.names.mentions, partition) for partition in range(2)]
+    with closing(admin_client(scene.settings.kafka)) as admin:
+        admin.delete_records(dict.fromkeys(parts, -1))
+    scene.start()
+    assert scene.workers[1].wait(60) == 1
+    said = scene.output(1).read_text()
+    assert "the watcher stands at offset" in said
+    assert "undertone watch --rebuild" in said
+
+
 def test_a_recreated_mentions_topic_ends_the_worker_with_the_command_to_run(scene: Scene) -> None:
     scene.send(20)
     scene.start()
@@ -120,6 +151,7 @@ def test_a_changelog_of_another_size_is_refused(scene: Scene) -> None:
         open_log(settings)
 
 
+@pytest.mark.slow
 def test_without_a_broker_it_says_so_in_one_line(tmp_path: Path) -> None:
     watchlist = tmp_path / "watchlist.yaml"
     watchlist.write_text("subjects:\n  - {id: acme, name: Acme, type: company, terms: [Acme]}\n")

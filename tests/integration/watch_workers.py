@@ -65,10 +65,12 @@ class Scene:
         """All that the workers have said, for the message of a failed test."""
         return "\n".join(self.output(n).read_text() for n in range(len(self.workers)))
 
-    def send(self, mentions: int, *, subjects: int = 60, excerpt: str | None = None) -> None:
+    def send(
+        self, mentions: int, *, subjects: int = 60, name: str = "s", excerpt: str | None = None
+    ) -> None:
         """Send mentions, of the subjects in turn; the same subjects always to one partition."""
         for _ in range(mentions):
-            subject = f"s{self._raw_offset % subjects:02d}"
+            subject = f"{name}{self._raw_offset % subjects:02d}"
             changes: dict[str, Any] = {"excerpt": excerpt} if excerpt else {}
             raw = RawPosition(
                 topic=f"{self.settings.prefix}.raw.news", partition=0, offset=self._raw_offset
@@ -119,7 +121,7 @@ class Scene:
                 cursors[partition] = Cursor.from_json(entry.value)
             elif key.endswith("/head"):
                 counts[key.partition("/")[0]] = json.loads(entry.value)[0]
-            else:
+            elif "/sum/" in key:
                 sums[key.partition("/")[0]] = int(entry.value)
         return cursors, counts, sums
 
@@ -157,7 +159,12 @@ class Scene:
 
     def wait_until_done(self) -> None:
         """Until every mention sent has been applied."""
-        self.wait(lambda: self.behind() == 0, "reading all mentions")
+
+        def done() -> bool:
+            assert any(worker.poll() is None for worker in self.workers), self.said()
+            return self.behind() == 0
+
+        self.wait(done, "reading all mentions")
 
     def wait_for(self, worker: int, words: str) -> None:
         """Until a worker has said something."""

@@ -21,7 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from undertone.errors import ConfigurationError, UndertoneError
+from undertone.errors import AlertmanagerError, ConfigurationError
 from undertone.records import Alert, AlertState, Evidence, Severity, format_instant
 
 Route = Literal["direct", "prometheus"]
@@ -37,10 +37,6 @@ SCRAPE_LABELS = frozenset(
 _OWN_LABELS = frozenset({"alertname", "subject", "rule", "severity"})
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _EXCERPT_LIMIT = 280
-
-
-class AlertmanagerError(UndertoneError):
-    """Alertmanager could not be reached, or refused."""
 
 
 class AlertmanagerRefusalError(AlertmanagerError):

@@ -16,12 +16,12 @@ from typing import Any
 
 from undertone.alerting.alertmanager import (
     AlertmanagerClient,
-    AlertmanagerError,
     AlertmanagerRefusalError,
     Route,
     identity,
     to_payloads,
 )
+from undertone.errors import AlertmanagerError
 from undertone.records import Alert, AlertState
 
 log = logging.getLogger(__name__)

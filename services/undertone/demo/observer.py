@@ -19,6 +19,31 @@ from undertone.transport.topics import TopicNames
 POLL_MS = 100
 
 
+class ClosingOffsets:
+    """Where each mentions partition says that all raw partitions are scored up to `end_ms`.
+
+    `offsets` holds, for each partition that has said so, the offset behind that Progress.
+    """
+
+    def __init__(self, end_ms: int) -> None:
+        self.offsets: dict[int, int] = {}
+        self._end_ms = end_ms
+        self._clocks: dict[int, dict[tuple[str, int], int]] = defaultdict(dict)
+
+    def note(self, partition: int, offset: int, progress: Progress) -> None:
+        """Take note of one Progress; each scorer tells of the raw partitions that it owns."""
+        clock = self._clocks[partition]
+        for topic, instants in progress.complete_until.items():
+            for raw_partition, instant_ms in instants.items():
+                key = (topic, raw_partition)
+                clock[key] = max(instant_ms, clock.get(key, instant_ms))
+        wanted = [
+            (topic, number) for topic, count in progress.expected.items() for number in range(count)
+        ]
+        if all(clock.get(place, -1) >= self._end_ms for place in wanted):
+            self.offsets.setdefault(partition, offset + 1)
+
+
 class Observer:
     """A thread that follows the mentions, trends and alerts topics from their beginning.
 
@@ -28,17 +53,15 @@ class Observer:
     def __init__(self, settings: Settings, end_ms: int) -> None:
         self._settings = settings
         self._names = TopicNames(settings.prefix)
-        self._end_ms = end_ms
+        self._closing = ClosingOffsets(end_ms)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, name="observer", daemon=True)
         self._mentions: set[tuple[str, str, int, int]] = set()
         self._alerts: dict[tuple[str, int], Alert] = {}
         self._trends: dict[tuple[str, str, str], TrendPoint] = {}
-        self._clocks: dict[int, dict[tuple[str, int], int]] = defaultdict(dict)
         self._positions: dict[tuple[str, int], int] = {}
         self.read_seconds: dict[tuple[str, int], float] = {}
-        self.closing_offsets: dict[int, int] = {}
         self.failure: Exception | None = None
 
     def start(self) -> None:
@@ -75,6 +98,11 @@ class Observer:
         """The offset up to which a partition has been read."""
         with self._lock:
             return self._positions.get((topic, partition), 0)
+
+    def closing_offsets(self) -> dict[int, int]:
+        """{mentions partition: offset after which nothing of the stream is still to come}."""
+        with self._lock:
+            return dict(self._closing.offsets)
 
     def _follow(self) -> None:
         try:
@@ -121,21 +149,7 @@ class Observer:
             return
         with self._lock:
             if isinstance(record, Progress):
-                self._note_progress(partition, offset, record)
+                self._closing.note(partition, offset, record)
             else:
                 raw = record.raw
                 self._mentions.add((record.subject, raw.topic, raw.partition, raw.offset))
-
-    def _note_progress(self, partition: int, offset: int, progress: Progress) -> None:
-        """Remember where the mentions partition says that everything is scored."""
-        clock = self._clocks[partition]
-        for topic, instants in progress.complete_until.items():
-            for raw_partition, instant_ms in instants.items():
-                key = (topic, raw_partition)
-                clock[key] = max(instant_ms, clock.get(key, instant_ms))
-        wanted = [
-            (topic, number) for topic, count in progress.expected.items() for number in range(count)
-        ]
-        done = all(clock.get(place, 0) >= self._end_ms for place in wanted)
-        if done and partition not in self.closing_offsets:
-            self.closing_offsets[partition] = offset + 1

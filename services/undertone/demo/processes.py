@@ -56,10 +56,14 @@ class ServiceProcess:
         """Raise UndertoneError, with the end of its log, where it has ended by itself."""
         status = self._process.poll()
         if status is not None:
-            lines = self.log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
             raise UndertoneError(
-                f"{self.name} ended with status {status}; its log ends:\n  " + "\n  ".join(lines)
+                f"{self.name} ended with status {status}; its log ends:\n{self.log_end()}"
             )
+
+    def log_end(self) -> str:
+        """The last lines of its log, indented."""
+        lines = self.log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
+        return "\n".join(f"  {line}" for line in lines)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""

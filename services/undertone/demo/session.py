@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kafka import TopicPartition
+from kafka.errors import KafkaError
 
 from undertone.alerting.verdict import Verdict, judge
 from undertone.demo.observer import Observer
 from undertone.demo.processes import ServiceProcess, service_environment
 from undertone.demo.stream import DemoStream
-from undertone.errors import UndertoneError
+from undertone.errors import BrokerError, UndertoneError, UsageError
 from undertone.ingest.planning import Routes, TickPolicy, TimedRecord, pace, plan
 from undertone.ingest.service import Ingestor, prepare_topics
 from undertone.records import Alert, AlertState
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
 from undertone.transport.clients import admin_client, consumer
-from undertone.transport.topics import TopicNames
+from undertone.transport.topics import TopicNames, delete_topics
 
 LOOK_SECONDS = 0.5
 
@@ -150,6 +151,7 @@ class DemoSession:
 
         if speed is not None:
             records = pace(records, speed, clock=time.monotonic, sleep=sleep)
+        records = _until_stopped(records, stopping)
         failure: list[BaseException] = []
 
         def send() -> None:
@@ -200,7 +202,7 @@ class DemoSession:
                 if time.monotonic() > deadline:
                     raise UndertoneError(
                         f"{what} has not finished within {timeout_seconds:.0f} s",
-                        hint=f"Its log is in {self.folder}.",
+                        hint=f"The logs end:\n{self._log_ends()}",
                     )
                 time.sleep(LOOK_SECONDS)
         totals = accounting(self.settings.kafka, self._names, self.settings.effective_raw_topics)
@@ -213,6 +215,11 @@ class DemoSession:
             alerts=alerts,
             verdict=judge(self.stream.truth, alerts) if self.stream.truth is not None else None,
             detection_seconds=self._detection_seconds(alerts),
+        )
+
+    def _log_ends(self) -> str:
+        return "\n".join(
+            f"{name}:\n{process.log_end()}" for name, process in sorted(self.services.items())
         )
 
     def _detection_seconds(self, alerts: list[Alert]) -> list[float]:
@@ -245,7 +252,7 @@ class DemoSession:
     def _is_watched(self) -> bool:
         """Whether the watchers have read past the Progress that closes the recorded time."""
         partitions = range(self.settings.mentions_partitions)
-        closing_offsets = dict(self.observer.closing_offsets)
+        closing_offsets = self.observer.closing_offsets()
         if any(partition not in closing_offsets for partition in partitions):
             return False
         group = self._names.watch_app
@@ -265,10 +272,9 @@ class DemoSession:
         return self.observer.position(self._names.alerts, 0) >= int(end)
 
     def stop(self) -> None:
-        """Stop the observer and, unless they outlive the demo, the services."""
+        """Stop the observer and the services."""
         self.observer.stop()
-        if not self._outlives:
-            self.stop_services()
+        self.stop_services()
 
     def stop_services(self) -> None:
         """Ask all services to stop at once, and wait for each."""
@@ -289,6 +295,38 @@ class DemoSession:
 
 class _StoppedError(Exception):
     """The demo ends while it is still sending."""
+
+
+def _until_stopped(
+    records: Iterable[TimedRecord], stopping: threading.Event
+) -> Iterator[TimedRecord]:
+    for record in records:
+        if stopping.is_set():
+            raise _StoppedError
+        yield record
+
+
+def claim_prefix(settings: Settings) -> Callable[[], None]:
+    """Make sure that no topic of the demo's prefix exists; returns what deletes those made later.
+
+    Raises UsageError where one does (the demo deletes its topics at its end, and these are
+    somebody's), BrokerError where no broker answers.
+    """
+    prefix = settings.prefix
+    with closing(admin_client(settings.kafka)) as admin:
+        taken = sorted(name for name in admin.list_topics() if name.startswith(f"{prefix}."))
+    if taken:
+        raise UsageError(
+            f"--prefix {prefix}: there is a topic {taken[0]} already, and the demo deletes its own",
+            hint="Leave --prefix out for a fresh one, or name another.",
+        )
+
+    def delete() -> None:
+        # A broker that has gone takes its topics along, and is what the demo's own error tells.
+        with suppress(BrokerError, KafkaError):
+            delete_topics(settings.kafka, prefix)
+
+    return delete
 
 
 def percentile(values: list[float], percent: int) -> float | None:

@@ -35,9 +35,7 @@ class DemoStream:
         return self.end_ms - self.arrivals[0].at_ms
 
 
-def scripted_stream(
-    name: str, seed: int, folder: Path, messages: int | None = None
-) -> DemoStream:
+def scripted_stream(name: str, seed: int, folder: Path, messages: int | None = None) -> DemoStream:
     """A scenario, of its own length or of about `messages`; its watchlist goes into `folder`."""
     scenario = build_scenario(name, seed=seed, messages=messages)
     watchlist = folder / "watchlist.yaml"

@@ -9,22 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.errors import (
-    CommitFailedError,
-    IllegalGenerationError,
-    KafkaError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
-)
-from kafka.structs import OffsetAndMetadata
+from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from undertone.errors import BrokerError, UndertoneError
@@ -32,12 +22,17 @@ from undertone.records import Progress
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.delivery import Delivery, Sender, progress_records
 from undertone.scoring.handoff import Handoff
-from undertone.scoring.ledger import Entry, Ledger, Totals
 from undertone.scoring.metrics import ScoreMetrics
-from undertone.scoring.pipeline import RawRecord, Reader
+from undertone.scoring.partitions import (
+    DEFAULT_LIMITS,
+    SYSTEM_CLOCKS,
+    Clocks,
+    Limits,
+    OwnedPartitions,
+)
+from undertone.scoring.pipeline import Reader
 from undertone.scoring.stages import Decoding, Forwarding, Job, Stage, Tokenising, ToScore
 from undertone.scoring.topic_clocks import check_raw_clocks
-from undertone.scoring.watermark import Watermark
 from undertone.settings import Settings
 from undertone.transport import clients
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
@@ -47,38 +42,8 @@ from undertone_models.classifier import SentimentClassifier
 
 log = logging.getLogger(__name__)
 
-NOT_A_MEMBER = (
-    CommitFailedError,
-    IllegalGenerationError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
-)
 FOR_EVER_MS = 10 * 365 * 86_400_000
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is held, and how long is waited."""
-
-    records: int = 10_000
-    record_bytes: int = 64 << 20
-    pairs: int = 1_024
-    poll_ms: int = 50
-    poll_records: int = 500
-    commit_seconds: float = 0.5
-    progress_seconds: float = 1.0
-    prompt_progress_seconds: float = 0.2
-    revoke_seconds: float = 5.0
-    stop_seconds: float = 15.0
-    request_ms: int = 20_000
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """Where the service reads time."""
-
-    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    monotonic: Callable[[], float] = time.monotonic
+UNBOUNDED = 2**31  # bounded all the same, by what the consumer is let read
 
 
 class ScoreService:
@@ -91,8 +56,8 @@ class ScoreService:
         classifier: SentimentClassifier,
         registry: CollectorRegistry,
         *,
-        limits: Limits = Limits(),
-        clocks: Clocks = Clocks(),
+        limits: Limits = DEFAULT_LIMITS,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._settings, self._limits, self._clocks = settings, limits, clocks
         self._names = TopicNames(settings.prefix)
@@ -107,20 +72,17 @@ class ScoreService:
         )
         self._stopping = threading.Event()
         self._fault: BaseException | None = None
-        self._ledgers: dict[TopicPartition, Ledger] = {}
-        self._watermarks: dict[TopicPartition, Watermark] = {}
-        self._committed: dict[TopicPartition, int] = {}
-        # What the group gave us; the consumer's own assignment() still names, all through a
-        # rebalance, what has been revoked.
-        self._assigned: set[TopicPartition] = set()
-        self._progress_advanced = False
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
-        self._consumer: KafkaConsumer
-        self._sender: Sender
-        self._to_decode: Handoff[Job] = Handoff(2**31)  # bounded by what the consumer is let read
+        self._to_decode: Handoff[Job] = Handoff(UNBOUNDED)
         self._to_tokenise: Handoff[Job] = Handoff(limits.pairs)
         self._to_forward: Handoff[ToScore] = Handoff(limits.pairs)
-        self._to_send: Handoff[Job] = Handoff(2**31)
+        self._to_send: Handoff[Job] = Handoff(UNBOUNDED)
+        self._queues: dict[str, Handoff[Any]] = {
+            "decode": self._to_decode,
+            "tokenise": self._to_tokenise,
+            "forward": self._to_forward,
+            "produce": self._to_send,
+        }
 
     def stop(self) -> None:
         """End `run` soon: finish what is in flight, commit, leave the group."""
@@ -128,18 +90,8 @@ class ScoreService:
 
     def run(self) -> None:
         """Read, score and send until stopped. Raises BrokerError, TopicError or the first fault."""
-        limits, kafka = self._limits, self._settings.kafka
-        self._consumer = clients.consumer(
-            kafka,
-            group_id=self._names.score_group,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=2_000,
-            max_poll_interval_ms=60_000,
-            max_poll_records=limits.poll_records,
-            bootstrap_timeout_ms=10_000,
-            request_timeout_ms=limits.request_ms,
-        )
+        kafka = self._settings.kafka
+        consumer = self._join()
         try:
             ensure_topics(kafka, topic_specs(self._settings))
             check_raw_clocks(kafka, self._settings.effective_raw_topics)
@@ -149,58 +101,79 @@ class ScoreService:
                 max_block_ms=60_000,
                 bootstrap_timeout_ms=10_000,
             )
-            self._sender = Sender(producer, self._note_fault)
-            self._work()
+            self._work(consumer, Sender(producer, self._note_fault))
         except BaseException as fault:
             self._note_fault(fault)
         finally:
             with suppress(KafkaError):
-                self._consumer.close(timeout_ms=5_000)
+                consumer.close(timeout_ms=5_000)
         self._raise_fault()
 
-    def _work(self) -> None:
+    def _join(self) -> KafkaConsumer:
+        return clients.consumer(
+            self._settings.kafka,
+            group_id=self._names.score_group,
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            max_poll_interval_ms=60_000,
+            max_poll_records=self._limits.poll_records,
+            bootstrap_timeout_ms=10_000,
+            request_timeout_ms=self._limits.request_ms,
+        )
+
+    def _work(self, consumer: KafkaConsumer, sender: Sender) -> None:
         """Poll until stopped, then finish what is in flight; whatever happens, end the stages."""
-        stages = self._start_stages()
+        partitions = OwnedPartitions(
+            consumer,
+            self._topics,
+            self._metrics,
+            limits=self._limits,
+            clocks=self._clocks,
+            faulted=lambda: self._fault is not None,
+        )
+        stages = self._start_stages(sender)
         log.info("scoring %s with %s", ", ".join(self._topics), self._classifier.name)
         try:
-            self._consumer.subscribe(list(self._topics), listener=_Listener(self))
+            consumer.subscribe(list(self._topics), listener=partitions)
             while not self._stopping.is_set():
-                self._poll()
-            self._drain()
+                for job in partitions.poll(self._limits.poll_ms):
+                    self._to_decode.put(job)
+                self._raise_fault()
+                self._keep_up(partitions, sender)
+                partitions.pause_or_resume()
+            self._drain(partitions)
+            self._publish_progress(partitions, sender)
         except BaseException as fault:
             self._note_fault(fault)
             raise
         finally:
-            for queue in (self._to_decode, self._to_tokenise, self._to_forward, self._to_send):
+            for queue in self._queues.values():
                 queue.close()
-            self._sender.close(self._limits.stop_seconds, discard=self._fault is not None)
+            sender.close(self._limits.stop_seconds, discard=self._fault is not None)
         for stage in stages:
             stage.join(1.0)
 
-    def _start_stages(self) -> list[Stage]:
-        model = self._settings.model
-        cache = ScoreCache(self._classifier.name, model.cache_entries)
+    def _start_stages(self, sender: Sender) -> list[Stage]:
+        metrics, classifier = self._metrics, self._classifier
+        cache = ScoreCache(classifier.name, self._settings.model.cache_entries)
         decoding = Decoding(
             self._reader,
             cache,
-            self._metrics,
+            metrics,
             source=self._to_decode,
             to_tokenise=self._to_tokenise,
             done=self._to_send,
         )
-        tokenising = Tokenising(
-            self._classifier, self._metrics, self._to_tokenise, self._to_forward
-        )
-        forwarding = Forwarding(
-            self._classifier, cache, self._metrics, self._to_forward, self._to_send
-        )
+        tokenising = Tokenising(classifier, metrics, self._to_tokenise, self._to_forward)
+        forwarding = Forwarding(classifier, cache, metrics, self._to_forward, self._to_send)
         delivery = Delivery(
-            self._sender,
-            self._metrics,
+            sender,
+            metrics,
             self._to_send,
             names=self._names,
             mentions_partitions=self._settings.mentions_partitions,
-            model=self._classifier.name,
+            model=classifier.name,
             wall_ms=self._clocks.wall_ms,
         )
         stages = [
@@ -213,218 +186,51 @@ class ScoreService:
             stage.start()
         return stages
 
-    def _poll(self) -> None:
-        batches = self._consumer.poll(timeout_ms=self._limits.poll_ms)
-        adopted = self._adopt()
-        for partition, records in batches.items():
-            # What was just adopted is read again, from its committed offset.
-            if partition in self._ledgers and partition not in adopted:
-                self._admit(partition, records)
-        self._keep_up()
-        self._pause_or_resume()
-
-    def _keep_up(self) -> None:
+    def _keep_up(self, partitions: OwnedPartitions, sender: Sender) -> None:
         """Settle, commit and publish whatever is due."""
-        self._raise_fault()
-        now = self._clocks.monotonic()
-        self._settle()
-        if now - self._last_claim >= self._limits.progress_seconds:
+        now, limits = self._clocks.monotonic(), self._limits
+        partitions.settle()
+        if now - self._last_claim >= limits.progress_seconds:
             self._last_claim = now
-            self._claim_ends()
-        if now - self._last_commit >= self._limits.commit_seconds:
+            partitions.claim_ends()
+            for name, queue in self._queues.items():
+                self._metrics.queue_items.labels(name).set(len(queue))
+        if now - self._last_commit >= limits.commit_seconds:
             self._last_commit = now
-            self._commit()
+            partitions.commit()
         since_progress = now - self._last_progress
-        if since_progress >= self._limits.progress_seconds or (
-            self._progress_advanced and since_progress >= self._limits.prompt_progress_seconds
+        if since_progress >= limits.progress_seconds or (
+            partitions.advanced and since_progress >= limits.prompt_progress_seconds
         ):
             self._last_progress = now
-            self._publish_progress()
+            self._publish_progress(partitions, sender)
 
-    def _adopt(self) -> set[TopicPartition]:
-        """Take up newly assigned partitions at their committed offsets, with their totals.
-
-        kafka-python 3.0.12 lets a partition that stays here through a rebalance keep its position,
-        which lies behind records that were dropped: so each is sought to its committed offset.
-        """
-        adopted = self._assigned - self._ledgers.keys()
-        for partition in adopted:
-            committed = self._consumer.committed(
-                partition, metadata=True, timeout_ms=self._limits.request_ms
-            )
-            offset, totals = 0, Totals()
-            if committed is None or committed.offset < 0:
-                self._consumer.seek_to_beginning(partition)
-            else:
-                offset = committed.offset
-                self._consumer.seek(partition, offset)
-                found = Totals.from_metadata(committed.metadata)
-                if found is None:
-                    log.warning("%s was committed by something else: totals begin anew", partition)
-                totals = found or totals
-                self._committed[partition] = offset
-            self._ledgers[partition] = Ledger(partition.topic, partition.partition, offset, totals)
-            watermark = Watermark(self._topics[partition.topic].clock)
-            watermark.settle(offset, totals.greatest_ms)
-            self._watermarks[partition] = watermark
-            self._progress_advanced = True
-        return adopted
-
-    def _admit(self, partition: TopicPartition, records: Iterable[Any]) -> None:
-        ledger = self._ledgers[partition]
-        for record in records:
-            raw = RawRecord(
-                record.topic,
-                record.partition,
-                record.offset,
-                record.timestamp,
-                record.value,
-                record.headers,
-            )
-            entry = ledger.admit(raw)
-            if entry is not None:
-                self._to_decode.put(Job(ledger, entry, raw))
-
-    def _settle(self) -> None:
-        for partition, ledger in self._ledgers.items():
-            done = ledger.settle()
-            if done:
-                self._count(partition.topic, done)
-            if self._watermarks[partition].settle(ledger.next_offset, ledger.totals.greatest_ms):
-                self._progress_advanced = True
-
-    def _count(self, topic: str, done: Iterable[Entry]) -> None:
-        for entry in done:
-            if entry.outcome is not None:
-                self._metrics.messages.labels(topic, entry.outcome).inc()
-
-    def _claim_ends(self) -> None:
-        """Ask where the partitions end, for the live watermark and the lag.
-
-        The time is read before the question. A broker that does not answer ends the process.
-        """
-        if not self._ledgers:
-            return
-        asked_at = self._clocks.wall_ms()
-        ends = self._consumer.end_offsets(list(self._ledgers), timeout_ms=self._limits.request_ms)
-        for partition, end in ends.items():
-            ledger = self._ledgers.get(partition)
-            if ledger is None:
-                continue
-            position = self._consumer.position(partition, timeout_ms=self._limits.request_ms)
-            if position is not None:
-                ledger.skip_to(position)
-            self._watermarks[partition].claim(asked_at, end)
-            self._metrics.lag.labels(*partition).set(max(0, end - ledger.next_offset))
-        self._settle()
-        for name, queue in (
-            ("decode", self._to_decode),
-            ("tokenise", self._to_tokenise),
-            ("forward", self._to_forward),
-            ("produce", self._to_send),
-        ):
-            self._metrics.queue_items.labels(name).set(len(queue))
-
-    def _due_offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, OffsetAndMetadata]:
-        return {
-            partition: OffsetAndMetadata(ledger.next_offset, ledger.totals.to_metadata(), -1)
-            for partition in partitions
-            if (ledger := self._ledgers.get(partition)) is not None
-            and ledger.next_offset > self._committed.get(partition, 0)
-        }
-
-    def _note_committed(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
-        self._committed |= {partition: each.offset for partition, each in offsets.items()}
-
-    def _commit(self) -> None:
-        offsets = self._due_offsets(self._ledgers)
-        if not offsets:
-            return
-        try:
-            self._consumer.commit(offsets, timeout_ms=self._limits.request_ms)
-        except NOT_A_MEMBER as error:
-            # The next poll rejoins the group; what was not committed is read again by its owner.
-            log.info("offsets were not committed (%s)", type(error).__name__)
-            return
-        self._note_committed(offsets)
-
-    def _publish_progress(self) -> None:
-        complete: dict[str, dict[int, int]] = {}
-        for partition, watermark in sorted(self._watermarks.items()):
-            if watermark.complete_until is not None:
-                complete.setdefault(partition.topic, {})[partition.partition] = (
-                    watermark.complete_until
-                )
-                gauge = self._metrics.complete_until.labels(*partition)
-                gauge.set(watermark.complete_until / 1000)
-        self._progress_advanced = False
+    def _publish_progress(self, partitions: OwnedPartitions, sender: Sender) -> None:
+        partitions.advanced = False
+        complete = partitions.complete_until()
         if not complete:
             return
         expected = {topic.name: topic.partitions for topic in self._topics.values()}
         progress = Progress(expected=expected, complete_until=complete)
-        stamp = min(until for partitions in complete.values() for until in partitions.values())
+        stamp = min(until for known in complete.values() for until in known.values())
         for record in progress_records(
             progress, self._names.mentions, self._settings.mentions_partitions, max(0, stamp)
         ):
-            self._sender.send(record)
+            sender.send(record)
 
-    def _pause_or_resume(self) -> None:
-        records = sum(ledger.in_flight for ledger in self._ledgers.values())
-        held_bytes = sum(ledger.in_flight_bytes for ledger in self._ledgers.values())
-        limits = self._limits
-        if records >= limits.records or held_bytes >= limits.record_bytes:
-            self._consumer.pause(*self._ledgers)
-        elif records <= limits.records // 2 and held_bytes <= limits.record_bytes // 2:
-            self._consumer.resume(*self._consumer.paused())
-
-    def _drain(self) -> None:
-        """Finish what is in flight within a bound, commit and say so."""
+    def _drain(self, partitions: OwnedPartitions) -> None:
+        """Finish what is in flight within a bound, and commit."""
         deadline = self._clocks.monotonic() + self._limits.stop_seconds
-        while any(ledger.in_flight for ledger in self._ledgers.values()):
+        while partitions.in_flight:
             if self._clocks.monotonic() > deadline:
                 log.warning("stopped with records in flight; they will be read again")
                 break
-            self._consumer.pause(*self._ledgers)
-            self._consumer.poll(timeout_ms=20)
+            partitions.pause()
+            for _ in partitions.poll(20):
+                pass  # of a partition that came just now: its next owner reads it
             self._raise_fault()
-            self._settle()
-        self._settle()
-        self._commit()
-        self._publish_progress()
-
-    def take_up(self, partitions: Iterable[TopicPartition]) -> None:
-        """The group gave us these; `_adopt` begins with them after this poll."""
-        self._assigned |= set(partitions)
-
-    async def release(self, partitions: Collection[TopicPartition], *, lost: bool) -> None:
-        """Give partitions up: finish and commit what can be done soon, drop the rest.
-
-        Runs in the consumer's network thread while `poll` (or `close`) waits for it.
-        """
-        self._assigned -= set(partitions)
-        mine = [partition for partition in partitions if partition in self._ledgers]
-        deadline = self._clocks.monotonic() + self._limits.revoke_seconds
-        while not lost and self._fault is None and self._clocks.monotonic() < deadline:
-            self._settle()
-            if not any(self._ledgers[partition].in_flight for partition in mine):
-                break
-            await self._consumer._net.sleep(0.01)
-        for partition in mine:
-            self._ledgers[partition].dropped = True
-        offsets = self._due_offsets(mine)
-        if offsets and not lost:
-            try:
-                await self._consumer.commit_async(offsets)
-            except KafkaError as error:
-                log.info("offsets were not committed on revocation (%s)", type(error).__name__)
-        for partition in mine:
-            del self._ledgers[partition], self._watermarks[partition]
-            self._committed.pop(partition, None)
-            for gauge in (self._metrics.lag, self._metrics.complete_until):
-                if (partition.topic, str(partition.partition)) in gauge._metrics:
-                    gauge.remove(*partition)
+            partitions.settle()
+        partitions.commit()
 
     def _note_fault(self, fault: BaseException) -> None:
         """Remember the first fault of any thread; the polling thread raises it."""
@@ -441,25 +247,10 @@ class ScoreService:
                 hint="Lower model.token_budget or model.cache_entries in undertone.yaml.",
             ) from None
         if isinstance(fault, KafkaError):
+            details = "; ".join(str(argument) for argument in fault.args if argument)
+            what = type(fault).__name__ + (f": {details}" if details else "")
             raise BrokerError(
-                f"Kafka failed: {fault}; nothing unfinished was committed",
+                f"Kafka failed ({what}); nothing unfinished was committed",
                 hint=f"Is the broker at {self._settings.kafka.bootstrap} well?",
             ) from None
         raise fault
-
-
-class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untyped library
-    """Asynchronous, so that heartbeats go on while partitions are given up."""
-
-    def __init__(self, service: ScoreService) -> None:
-        self._service = service
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._service.release(revoked, lost=False)
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._service.take_up(assigned)
-        log.info("reads %s", ", ".join(sorted(f"{tp.topic}[{tp.partition}]" for tp in assigned)))
-
-    async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        await self._service.release(lost, lost=True)

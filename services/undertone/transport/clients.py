@@ -14,6 +14,9 @@ from kafka.errors import KafkaError
 from undertone.errors import BrokerError
 from undertone.settings import KafkaSettings
 
+# How long a client looks for a broker when it starts (kafka-python's default is 30 s).
+BOOTSTRAP_TIMEOUT_MS = 10_000
+
 
 def security_options(kafka: KafkaSettings) -> dict[str, Any]:
     """The options of kafka-python for SASL and TLS; none for plain text."""
@@ -42,6 +45,15 @@ def ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
+def _connection(kafka: KafkaSettings, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": kafka.bootstrap.split(","),
+        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+        **security_options(kafka),
+        **options,
+    }
+
+
 def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
     return BrokerError(
         f"no Kafka broker answers at {kafka.bootstrap} ({error})",
@@ -52,9 +64,7 @@ def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
 def admin_client(kafka: KafkaSettings, **options: Any) -> KafkaAdminClient:
     """An admin client. Raises BrokerError where no broker answers."""
     try:
-        return KafkaAdminClient(
-            bootstrap_servers=kafka.bootstrap.split(","), **security_options(kafka), **options
-        )
+        return KafkaAdminClient(**_connection(kafka, options))
     except KafkaError as error:
         raise _unreachable(kafka, error) from None
 
@@ -68,11 +78,7 @@ def consumer(kafka: KafkaSettings, **options: Any) -> KafkaConsumer:
         "max_partition_fetch_bytes": 4 << 20,
     }
     try:
-        return KafkaConsumer(
-            bootstrap_servers=kafka.bootstrap.split(","),
-            **security_options(kafka),
-            **(defaults | options),
-        )
+        return KafkaConsumer(**_connection(kafka, defaults | options))
     except KafkaError as error:
         raise _unreachable(kafka, error) from None
 
@@ -86,10 +92,6 @@ def producer(kafka: KafkaSettings, **options: Any) -> KafkaProducer:
         "batch_size": 256 << 10,
     }
     try:
-        return KafkaProducer(
-            bootstrap_servers=kafka.bootstrap.split(","),
-            **security_options(kafka),
-            **(defaults | options),
-        )
+        return KafkaProducer(**_connection(kafka, defaults | options))
     except KafkaError as error:
         raise _unreachable(kafka, error) from None

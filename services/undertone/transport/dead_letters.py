@@ -13,7 +13,7 @@ KEPT_BYTES = 600_000
 ERROR_LIMIT = 2_000
 
 
-def dead_letter(  # noqa: PLR0917
+def dead_letter(
     value: bytes | None,
     topic: str,
     partition: int,

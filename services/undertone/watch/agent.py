@@ -22,9 +22,9 @@ from faust.types import TP
 from undertone.records import Alert, DeadLetter, Mention, TrendPoint
 from undertone.settings import Settings
 from undertone.transport.topics import TopicNames
-from undertone.watch.changelog import Change, changelog_topic, chunks, store
+from undertone.watch.changelog import ATOMIC_BYTES, Change, changelog_topic, chunks, store
 from undertone.watch.cursor import Log
-from undertone.watch.faust_app import BATCH_BYTES, StateTable, WatchApp, build_app
+from undertone.watch.faust_app import StateTable, WatchApp, build_app
 from undertone.watch.partition import Batch, CoreFactory, LogRecord, WatchedPartition
 from undertone.watch.pauses import PauseClock
 
@@ -240,7 +240,7 @@ class WatchAgent:
         through = batch.cursor.offset
         pieces = [
             [Change(key, value, through) for key, value in piece.items()]
-            for piece in chunks(batch.changes, BATCH_BYTES - 100_000)
+            for piece in chunks(batch.changes, ATOMIC_BYTES)
         ] or [[]]
         pieces[-1].append(batch.cursor_change())
         for piece in pieces:

@@ -19,7 +19,13 @@ TABLE = "state"
 CURSOR_KEY = "/cursor"  # the key of a state part begins with its subject, never with a slash
 THROUGH_HEADER = "through"
 
+# State is written in record batches of up to ATOMIC_BYTES; a subject whose changes are larger
+# (a flood of mentions that the clock has not reached) makes a batch of its own, up to the largest.
+ATOMIC_BYTES = 8 << 20
+LARGEST_BATCH_BYTES = 48 << 20
+
 CHANGELOG_CONFIGS = {
+    "max.message.bytes": str(LARGEST_BATCH_BYTES + (1 << 20)),
     "cleanup.policy": "compact",
     "min.compaction.lag.ms": str(15 * 60_000),
     "segment.bytes": str(64 << 20),

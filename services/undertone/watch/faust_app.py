@@ -16,6 +16,7 @@ from typing import Any
 
 import faust
 from aiokafka.errors import IllegalStateError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 from faust.transport.drivers.aiokafka import Consumer, Producer, Transport
 from faust.types import TP, EventT
@@ -26,6 +27,7 @@ from undertone.errors import StateError
 from undertone.settings import KafkaSettings
 from undertone.transport.clients import ssl_context
 from undertone.watch.changelog import (
+    LARGEST_BATCH_BYTES,
     TABLE,
     Change,
     Entry,
@@ -38,7 +40,8 @@ from undertone.watch.cursor import Log, verify_range
 # Their base classes log under the name of the module that defines the class.
 faust_logger = logging.getLogger("faust.undertone")
 
-BATCH_BYTES = 900_000  # of one record batch; brokers take 1 MiB by default
+RECORD_BATCH_BYTES = 900_000  # of trends and alerts; brokers take 1 MiB by default
+UNCOMPRESSED = 0
 REPEATED_HOLES = 20
 
 Place = Callable[[], Awaitable[Mapping[TP, int]]]
@@ -162,8 +165,7 @@ class BatchProducer(Producer):
 
         Returns a future of the acknowledgement. Raises StateError where they exceed one batch.
         """
-        producer = self._ensure_producer()
-        batch = producer.create_batch()
+        batch = BatchBuilder(LARGEST_BATCH_BYTES, UNCOMPRESSED)
         for change in changes:
             added = batch.append(
                 timestamp=None,
@@ -173,10 +175,10 @@ class BatchProducer(Producer):
             )
             if added is None:
                 raise StateError(
-                    f"the state that one step changes at {change.key} exceeds {BATCH_BYTES} bytes"
+                    f"one step changes over {LARGEST_BATCH_BYTES} bytes of state at {change.key}"
                 )
         batch.close()
-        sent: Awaitable[RecordMetadata] = await producer.send_batch(
+        sent: Awaitable[RecordMetadata] = await self._ensure_producer().send_batch(
             batch, topic, partition=partition
         )
         return sent
@@ -240,7 +242,7 @@ def build_app(
         consumer_max_fetch_size=4 << 20,
         producer_acks=-1,
         producer_request_timeout=120.0,
-        producer_max_batch_size=BATCH_BYTES,
+        producer_max_batch_size=RECORD_BATCH_BYTES,
     )
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=log.partitions)
     return app, table

@@ -13,7 +13,12 @@ from undertone.config_files import ConfigSection, Place, describe_findings, dott
 from undertone.errors import ConfigurationError
 
 LABEL_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
-RESERVED_LABELS = frozenset({"alertname", "subject", "rule", "severity", "name"})
+# What an alert's own labels are called, and what scraping adds to every series.
+OWN_LABELS = frozenset({"alertname", "subject", "rule", "severity", "name", "notified"})
+SCRAPE_LABELS = frozenset(
+    {"instance", "job", "namespace", "pod", "container", "endpoint", "service", "node"}
+)
+RESERVED_LABELS = OWN_LABELS | SCRAPE_LABELS
 
 
 def _one_line(text: str) -> str:

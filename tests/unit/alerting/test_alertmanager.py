@@ -15,14 +15,13 @@ from made_alerts import START_MS, made_alert, resolved, risen
 from undertone.alerting.alertmanager import (
     SCRAPE_LABELS,
     AlertmanagerClient,
-    AlertmanagerError,
     AlertmanagerRefusalError,
     identity,
     severities,
     to_payload,
     to_payloads,
 )
-from undertone.errors import ConfigurationError
+from undertone.errors import AlertmanagerError, ConfigurationError
 from undertone.records import Severity
 
 NOW_MS = 1_700_000_000_000

@@ -11,11 +11,11 @@ import pytest
 from made_alerts import made_alert, resolved, risen
 from undertone.alerting.alertmanager import (
     AlertmanagerClient,
-    AlertmanagerError,
     AlertmanagerRefusalError,
     identity,
 )
 from undertone.alerting.notifier import LIFETIME_MS, Notifier
+from undertone.errors import AlertmanagerError
 from undertone.records import Alert, parse_instant
 
 

@@ -1,0 +1,42 @@
+"""Packing by token budget: rows × longest row, padding included, is what a forward pass costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from undertone_models.pairs import LABELS, EncodedPair, FloatArray
+
+
+def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Split row indices into batches of like length, each of rows × longest ≤ `token_budget`.
+
+    Batches run from the longest rows to the shortest; a row longer than the budget is alone in its
+    batch. After text-embeddings-inference, `core/src/queue.rs`, with sorting in front.
+    """
+    batches: list[list[int]] = []
+    current: list[int] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if current and (len(current) + 1) * longest > token_budget:
+            batches.append(current)
+            current = []
+        if not current:
+            longest = lengths[index]
+        current.append(index)
+    if current:
+        batches.append(current)
+    return batches
+
+
+def forward_packed(
+    encoded: Sequence[EncodedPair],
+    token_budget: int,
+    forward: Callable[[Sequence[EncodedPair]], FloatArray],
+) -> FloatArray:
+    """Run `forward` over all pairs in packed batches; rows of the result in the pairs' order."""
+    result = np.empty((len(encoded), len(LABELS)), dtype=np.float32)
+    for batch in pack([len(pair.ids) for pair in encoded], token_budget):
+        result[batch] = forward([encoded[index] for index in batch])
+    return result

@@ -1,0 +1,248 @@
+"""A checkpoint: a folder with a Hugging Face sequence classifier, and how it is read.
+
+    config.json                          architecture; id2label names the columns of the output
+    tokenizer.json, tokenizer_config.json
+    model.safetensors                    the weights (torch engine)
+    model.onnx                           the same as int8 (ONNX Runtime engine)
+    undertone.json                       name, version, temperature, max_tokens
+    README.md                            the model card
+
+Any other sequence classifier serves, by folder or hub name: then `undertone.json` may be missing,
+and so may one of the two weights files. Pickled weights and code of a checkpoint are never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from undertone_models.pairs import LABELS
+
+BUNDLED_NAME = "undertone-minilm"
+DEFAULT_MAX_TOKENS = 128
+CONFIG, TOKENIZER, WEIGHTS, ONNX, DETAILS, CARD = (
+    "config.json",
+    "tokenizer.json",
+    "model.safetensors",
+    "model.onnx",
+    "undertone.json",
+    "README.md",
+)
+
+_SYNONYMS = {
+    "negative": ("negative", "neg", "bearish"),
+    "neutral": ("neutral", "neu"),
+    "positive": ("positive", "pos", "bullish"),
+}
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", ONNX]
+
+
+class CheckpointError(Exception):
+    """A checkpoint is missing, incomplete, corrupt, or of a kind that cannot be used."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the engines need to know of a checkpoint folder, besides its weights."""
+
+    path: Path
+    name: str  # name@version
+    label_order: tuple[int, int, int]  # the model's column of negative, neutral, positive
+    temperature: float  # logits are divided by it before the softmax
+    max_tokens: int
+    max_tokens_limit: int  # the most that the architecture has positions for
+    pad_id: int
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint's description. Raises CheckpointError; reads no weights."""
+        if not path.is_dir():
+            raise CheckpointError(
+                f"{path}: no such checkpoint folder", hint="leave --model out for the bundled one"
+            )
+        config = _read_json(path / CONFIG)
+        details = _read_json(path / DETAILS) if (path / DETAILS).exists() else {}
+        limit = _positions(config)
+        return cls(
+            path=path,
+            name=_name(path, details),
+            label_order=label_order(config, path / CONFIG),
+            temperature=_number(details, "temperature", 1.0, path / DETAILS),
+            max_tokens=min(
+                limit, int(_number(details, "max_tokens", DEFAULT_MAX_TOKENS, path / DETAILS))
+            ),
+            max_tokens_limit=limit,
+            pad_id=int(config.get("pad_token_id") or 0),
+        )
+
+    @property
+    def onnx_path(self) -> Path:
+        """Where the ONNX model is, if it is there."""
+        return self.path / ONNX
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the safetensors are, if they are in one file."""
+        return self.path / WEIGHTS
+
+    def limited(self, max_tokens: int | None) -> int:
+        """The tokens to read of a pair, when a caller asks for `max_tokens`."""
+        if max_tokens is None:
+            return self.max_tokens
+        if not 8 <= max_tokens <= self.max_tokens_limit:
+            raise CheckpointError(
+                f"max_tokens: {self.name} reads 8 to {self.max_tokens_limit}, not {max_tokens}"
+            )
+        return max_tokens
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer; one without `tokenizer.json` is converted by transformers, if present."""
+        path = self.path / TOKENIZER
+        try:
+            if path.exists():
+                return Tokenizer.from_file(str(path))
+            return _converted_tokenizer(self.path)
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(f"{path}: cannot be read: {error}") from error
+
+
+def bundled() -> Path:
+    """The folder of the checkpoint that is shipped in this package."""
+    return Path(__file__).parent / "checkpoints" / BUNDLED_NAME
+
+
+def resolve(model: str | Path | None) -> Path:
+    """The folder of a checkpoint: the bundled one (None), a path, or one fetched by hub name.
+
+    A path that exists is never looked up elsewhere.
+    """
+    if model is None:
+        return bundled()
+    path = Path(model)
+    if path.exists() or not is_hub_name(str(model)):
+        return path
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=_HUB_FILES))
+    except Exception as error:  # network, authorisation and naming errors of several libraries
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{model}: neither a folder here nor a checkpoint that could be fetched: {reason}",
+            hint="give a folder, or leave --model out for the bundled checkpoint",
+        ) from error
+
+
+def is_hub_name(model: str) -> bool:
+    """Whether this may be a name on the hub, `owner/name`, rather than a path."""
+    return _HUB_NAME.fullmatch(model) is not None
+
+
+def require_torch(purpose: str) -> None:
+    """Raise CheckpointError, naming the extra to install, where torch or transformers is absent."""
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise CheckpointError(
+                f"{purpose}: {package} is not installed",
+                hint='install the extra: pip install "undertone[torch]"',
+            )
+
+
+def label_order(config: Mapping[str, Any], source: Path) -> tuple[int, int, int]:
+    """Which output column is negative, neutral, positive, by the names in `id2label`.
+
+    Names are never guessed: raises CheckpointError for LABEL_0 and the like.
+    """
+    names = {str(index): str(name) for index, name in (config.get("id2label") or {}).items()}
+    columns: dict[str, int] = {}
+    for index, name in names.items():
+        for label, synonyms in _SYNONYMS.items():
+            if name.strip().lower() in synonyms and index.isdigit():
+                columns[label] = int(index)
+    if len(names) != len(LABELS) or sorted(columns.values()) != list(range(len(LABELS))):
+        found = ", ".join(f"{index}: {name}" for index, name in sorted(names.items())) or "nothing"
+        raise CheckpointError(
+            f"{source}: field id2label: expected the names negative, neutral and positive,"
+            f" found {found}",
+            hint="look up the order in the checkpoint's card and write the names into id2label",
+        )
+    return columns["negative"], columns["neutral"], columns["positive"]
+
+
+def write_details(
+    path: Path, *, name: str, version: str, temperature: float, max_tokens: int
+) -> None:
+    """Write `undertone.json`."""
+    details = {
+        "name": name,
+        "version": version,
+        "temperature": round(temperature, 4),
+        "max_tokens": max_tokens,
+    }
+    (path / DETAILS).write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent}: not a checkpoint: no {path.name}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: expected a JSON object")
+    return content
+
+
+def _number(details: Mapping[str, Any], field: str, default: float, source: Path) -> float:
+    value = details.get(field, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise CheckpointError(f"{source}: field {field}: expected a number above 0, not {value!r}")
+    return float(value)
+
+
+def _positions(config: Mapping[str, Any]) -> int:
+    positions = int(config.get("max_position_embeddings") or 512)
+    # RoBERTa and its kin count positions from the padding's id + 1.
+    pad_id = int(config.get("pad_token_id") or 0)
+    return positions - (pad_id + 1 if pad_id else 0)
+
+
+def _name(path: Path, details: Mapping[str, Any]) -> str:
+    if details.get("name") and details.get("version"):
+        return f"{details['name']}@{details['version']}"
+    digest = hashlib.sha256((path / CONFIG).read_bytes())
+    for file in sorted([*path.glob("*.safetensors"), *path.glob("*.onnx")]):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"{path.resolve().name}@{digest.hexdigest()[:8]}"
+
+
+def _converted_tokenizer(path: Path) -> Tokenizer:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise CheckpointError(
+            f"{path}: no {TOKENIZER}; converting another format needs transformers",
+            hint='install the extra: pip install "undertone[torch]"',
+        ) from None
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(path), local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer.backend_tokenizer

@@ -1,0 +1,75 @@
+"""The CPU engine: ONNX Runtime, int8 weights, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+
+from undertone_models.batching import forward_packed
+from undertone_models.checkpoint import Checkpoint, CheckpointError
+from undertone_models.encoding import PairEncoder, padded, probabilities
+from undertone_models.pairs import EncodedPair, FloatArray, Pair
+
+DEFAULT_TOKEN_BUDGET = 2048
+
+
+class OnnxClassifier:
+    """Runs a checkpoint's `model.onnx` on the CPU."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        threads: int | None = None,
+        max_tokens: int | None = None,
+        token_budget: int | None = None,
+    ) -> None:
+        """`threads` are those of one forward pass (None: one a physical core)."""
+        self.name = checkpoint.name
+        self.token_budget = token_budget or DEFAULT_TOKEN_BUDGET
+        self._checkpoint = checkpoint
+        self._encoder = PairEncoder(checkpoint.tokenizer(), checkpoint.limited(max_tokens))
+        self._session = _session(checkpoint, threads)
+        self._inputs = {value.name for value in self._session.get_inputs()}
+
+    def tokenise(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
+        """Encode each pair, in order."""
+        return self._encoder.encode(pairs)
+
+    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+        """Probabilities of one batch, shape (n, 3)."""
+        ids, mask, type_ids = padded(batch, self._checkpoint.pad_id)
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": type_ids}
+        (logits,) = self._session.run(
+            None, {name: array for name, array in feed.items() if name in self._inputs}
+        )
+        return probabilities(
+            np.asarray(logits, dtype=np.float32),
+            self._checkpoint.label_order,
+            self._checkpoint.temperature,
+        )
+
+    def classify(self, pairs: Sequence[Pair]) -> FloatArray:
+        """Probabilities of all pairs, in their order."""
+        return forward_packed(self.tokenise(pairs), self.token_budget, self.forward)
+
+
+def _session(checkpoint: Checkpoint, threads: int | None) -> onnxruntime.InferenceSession:
+    path = checkpoint.onnx_path
+    if not path.exists():
+        raise CheckpointError(
+            f"{checkpoint.path}: no {path.name}, which the ONNX engine reads",
+            hint=f"make it with: undertone quantise {checkpoint.path}",
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    # Threads that spin between batches would take the cores from the tokeniser's and Kafka's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        raise CheckpointError(f"{path}: cannot be read as an ONNX model: {error}") from error

@@ -1,0 +1,26 @@
+"""What a classifier reads and what it calls its answers: pairs, encoded pairs, labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LABELS = ("negative", "neutral", "positive")
+
+FloatArray = NDArray[np.float32]
+
+
+class Pair(NamedTuple):
+    """A text, and the mention in it whose sentiment is asked for (None: the whole text)."""
+
+    text: str
+    target: str | None = None
+
+
+class EncodedPair(NamedTuple):
+    """One pair as a model reads it; `len(pair.ids)` is its number of tokens."""
+
+    ids: list[int]
+    type_ids: list[int]

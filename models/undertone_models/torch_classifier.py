@@ -1,0 +1,127 @@
+"""The GPU engine: torch, bfloat16 and fused attention on CUDA; float32 on a CPU by request."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from undertone_models.batching import forward_packed
+from undertone_models.checkpoint import Checkpoint, CheckpointError
+from undertone_models.encoding import PairEncoder, padded, probabilities
+from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
+
+CUDA_TOKEN_BUDGET = 65_536
+CPU_TOKEN_BUDGET = 2048
+
+
+class TorchClassifier:
+    """Runs any Hugging Face sequence classifier's safetensors."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        threads: int | None = None,
+        max_tokens: int | None = None,
+        token_budget: int | None = None,
+        device: str | None = None,
+        compile_model: bool = False,
+    ) -> None:
+        """`device` is `cuda` or `cpu` (None: CUDA where there is one); `compile_model` is for CUDA.
+
+        `threads` sets torch's threads for the whole process, as torch has it.
+        """
+        self.name = checkpoint.name
+        self._checkpoint = checkpoint
+        self._device = _device(device)
+        if threads is not None and self._device.type == "cpu":
+            torch.set_num_threads(threads)
+        on_cuda = self._device.type == "cuda"
+        self.token_budget = token_budget or (CUDA_TOKEN_BUDGET if on_cuda else CPU_TOKEN_BUDGET)
+        self._encoder = PairEncoder(checkpoint.tokenizer(), checkpoint.limited(max_tokens))
+        model = load_model(checkpoint, torch.bfloat16 if on_cuda else torch.float32)
+        self._reads_type_ids = "token_type_ids" in inspect.signature(model.forward).parameters
+        self._model = model.to(self._device)
+        if compile_model and on_cuda:
+            self._model = torch.compile(self._model, dynamic=True)
+        self._lock = threading.Lock()
+
+    def tokenise(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
+        """Encode each pair, in order."""
+        return self._encoder.encode(pairs)
+
+    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+        """Probabilities of one batch, shape (n, 3)."""
+        ids, mask, type_ids = padded(batch, self._checkpoint.pad_id)
+        inputs = {"input_ids": self._moved(ids), "attention_mask": self._moved(mask)}
+        if self._reads_type_ids:
+            inputs["token_type_ids"] = self._moved(type_ids)
+        with self._lock, torch.inference_mode():
+            logits = self._model(**inputs).logits
+        return probabilities(
+            logits.float().cpu().numpy(),
+            self._checkpoint.label_order,
+            self._checkpoint.temperature,
+        )
+
+    def classify(self, pairs: Sequence[Pair]) -> FloatArray:
+        """Probabilities of all pairs, in their order."""
+        return forward_packed(self.tokenise(pairs), self.token_budget, self.forward)
+
+    def _moved(self, array: Any) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor
+
+
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype, *, attention: str = "sdpa") -> Any:
+    """The checkpoint's model in evaluation mode: safetensors only, no code of the checkpoint.
+
+    Raises CheckpointError, also when the file lacks some weights (a bare encoder has no head, and
+    a random one must not be used).
+    """
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    path = checkpoint.path
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            str(path),
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            attn_implementation=attention,
+            output_loading_info=True,
+        )
+    except Exception as error:  # safetensors, transformers and json each raise their own
+        raise CheckpointError(
+            f"{path}: the weights cannot be read: {_first_line(error)}",
+            hint="the folder must hold model.safetensors; pickled weights are not loaded",
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(f"{path}: no sentiment classifier: it lacks {', '.join(missing[:4])}")
+    if model.config.num_labels != len(LABELS):
+        raise CheckpointError(f"{path}: {model.config.num_labels} outputs, expected {len(LABELS)}")
+    return model.eval()
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CheckpointError(
+            "device cuda: torch finds no CUDA device", hint="leave it out, or use --engine onnx"
+        )
+    return torch.device(name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
