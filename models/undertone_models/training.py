@@ -126,6 +126,7 @@ def load_base(base: str) -> Any:
             num_labels=len(LABELS),
             id2label=dict(enumerate(LABELS)),
             label2id={label: index for index, label in enumerate(LABELS)},
+            ignore_mismatched_sizes=True,  # a head for other labels is replaced
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=Path(base).exists(),

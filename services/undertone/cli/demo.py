@@ -155,8 +155,8 @@ def _refuse_misfits(
             if value is not None:
                 raise UsageError(f"{name} is for scripts, and --stream plays a file: give one")
         return
-    for name, value in (("--watchlist", watchlist), ("--until", until)):
-        if value is not None:
+    for name, file_or_time in (("--watchlist", watchlist), ("--until", until)):
+        if file_or_time is not None:
             raise UsageError(
                 f"{name} is for a stream of your own: name it with --stream FILE",
                 hint="A script brings its own watchlist and end.",

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -18,10 +19,13 @@ from undertone.demo.session import DemoResult, DemoSession, percentile
 from undertone.records import Alert, AlertState, Severity, TrendPoint, format_instant
 
 SHOWN_SUBJECTS = 12
+SUBJECT_WIDTH = 18
 TREND_WINDOW = "24h"
 REFRESH_PER_SECOND = 4
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
-PRINTABLE = {code: None for code in [*range(32), 127, *range(128, 160)] if code not in (9, 10)}
+# Removed from external text: control characters, and those that turn the direction of writing.
+CONTROLS = [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F)]
+PRINTABLE = dict.fromkeys([*CONTROLS, *range(8294, 8298)])
 
 
 def plain(text: str) -> str:
@@ -72,17 +76,10 @@ class Screen:
     def _table(self) -> RenderableType:
         sent, observer = self._session.sent, self._session.observer
         firing = {alert.subject: alert for alert in open_alerts(observer.alerts())}
-        table = Table(title=self._session.stream.name, title_justify="left", expand=False)
-        for name, justify in (
-            ("subject", "left"), ("tone", "left"), ("stories 24h", "right"),
-            ("usual", "right"), ("surprise", "right"), ("alert", "left"),
-        ):  # fmt: skip
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        for subject, points in self._subjects():
-            table.add_row(*_row(subject, points, firing.get(subject)))
-        moment = format_instant(sent.recorded_ms) if sent.recorded_ms else "starting"
-        line = Text(f"{moment}   sent {sent.messages}   mentions {observer.mentions}   ")
+        moment = minute(sent.recorded_ms) if sent.recorded_ms else "starting"
+        line = Text(f"{moment}   sent {sent.messages:,}   mentions {observer.mentions:,}")
         bar = ProgressBar(total=1.0, completed=self._played(), width=40)
+        table = subject_table(plain(self._session.stream.name), self._subjects(), firing)
         return Group(table, line, bar)
 
     def _subjects(self) -> list[tuple[str, list[TrendPoint]]]:
@@ -95,6 +92,29 @@ class Screen:
         )
         loudest = sorted(loudest, key=lambda item: (-sum(p.stories for p in item[1]), item[0]))
         return loudest[:SHOWN_SUBJECTS]
+
+
+def subject_table(
+    title: str, subjects: list[tuple[str, list[TrendPoint]]], firing: dict[str, Alert]
+) -> Table:
+    """The live table. All but its last column have their width, so that 80 columns do."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("subject", no_wrap=True, width=SUBJECT_WIDTH, overflow="ellipsis")
+    table.add_column("tone", no_wrap=True, width=17)
+    table.add_column("stories", justify="right", no_wrap=True, width=7)
+    table.add_column("usual", justify="right", no_wrap=True, width=6)
+    table.add_column("surprise", justify="right", no_wrap=True, width=8)
+    table.add_column("alert")  # its cells cut themselves off
+    for subject, points in subjects:
+        table.add_row(*_row(subject, points, firing.get(subject)))
+    table.caption = f"stories, usual and surprise over {TREND_WINDOW}"
+    table.caption_justify = "left"
+    return table
+
+
+def minute(instant_ms: int) -> str:
+    """A time to the minute, UTC: `2025-03-06 10:12`."""
+    return format_instant(instant_ms)[:16].replace("T", " ")
 
 
 def open_alerts(revisions: list[Alert]) -> list[Alert]:
@@ -116,8 +136,13 @@ def _row(subject: str, points: list[TrendPoint], alert: Alert | None) -> list[Re
         str(stories),
         f"{sum(point.expected_volume for point in points):.1f}",
         f"{max(point.surprise_negative_volume for point in points):.1f}",
-        Text(f"● {alert.severity} {alert.rule}", style=COLOURS[alert.severity]) if alert else "",
+        _firing(alert) if alert else "",
     ]
+
+
+def _firing(alert: Alert) -> Text:
+    text = f"● {alert.severity} {alert.rule}".translate(PRINTABLE)
+    return Text(text, style=COLOURS[alert.severity], no_wrap=True, overflow="ellipsis")
 
 
 def tone_bar(score: float) -> Text:
@@ -154,8 +179,8 @@ def _accounting(result: DemoResult) -> Table:
     for name in ("messages in", "=", "scored", "unscored", "no subject", "dead letters"):
         table.add_column(name, justify="right")
     table.add_row(
-        str(result.counts["messages_in"]), "✓" if result.adds_up else "✗",
-        *(str(result.counts[part]) for part in parts),
+        f"{result.counts['messages_in']:,}", "✓" if result.adds_up else "✗",
+        *(f"{result.counts[part]:,}" for part in parts),
     )  # fmt: skip
     table.caption = f"{result.sent} sent, {result.rejected} rejected before sending, " + (
         f"{result.counts['mentions']} mentions (one for each subject that a message names)"
@@ -164,30 +189,32 @@ def _accounting(result: DemoResult) -> Table:
 
 
 def _alert(revisions: list[Alert]) -> Panel:
-    first, last = revisions[0], revisions[-1]
+    told = [alert for alert in revisions if alert.state is AlertState.FIRING]
     lines = []
-    for alert in revisions:
-        if alert.state is AlertState.RESOLVED:
-            lines.append(f"{format_instant(alert.detected_at)}  resolved")
-            continue
+    for alert in told:
         verb = "fires" if alert.revision == 1 else "rises"
         lines.append(
-            f"{format_instant(alert.detected_at)}  {verb} as [{COLOURS[alert.severity]}]"
+            f"{minute(alert.detected_at)}  {verb} as [{COLOURS[alert.severity]}]"
             f"{alert.severity}[/]: {alert.signal} over {alert.window} is {alert.observed:g}, "
             f"usual {alert.expected:.2g}, surprise {alert.surprise:.1f}"
         )
-    told = [alert for alert in revisions if alert.state is AlertState.FIRING][-1]
-    factors = told.factors
+    newest = told[-1]
+    factors = newest.factors
     lines.append(
         f"because volume ×{factors.volume:.1f}, tone ×{factors.tone:.1f}, "
         f"novelty ×{factors.novelty:.1f}"
     )
-    for item in told.evidence:
-        mark = "►" if item.message_id == told.tipping.message_id else "•"
-        when = format_instant(item.published_at)[:16].replace("T", " ")
-        lines.append(f"  {mark} {when}  {plain(item.excerpt)}")
-    title = f"{plain(first.name)} · {first.rule}"
-    return Panel("\n".join(lines), title=title, title_align="left", style=COLOURS[last.severity])
+    for item in newest.evidence:
+        mark = "►" if item.message_id == newest.tipping.message_id else "•"
+        lines.append(f"  {mark} {minute(item.published_at)}  {plain(item.excerpt)}")
+    if revisions[-1].state is AlertState.RESOLVED:
+        lines.append(f"{minute(revisions[-1].detected_at)}  resolved")
+    return Panel(
+        "\n".join(lines),
+        title=f"{plain(newest.name)} · {plain(newest.rule)}",
+        title_align="left",
+        border_style=COLOURS[newest.severity],
+    )
 
 
 def _truth(result: DemoResult) -> Table:
@@ -202,5 +229,5 @@ def _truth(result: DemoResult) -> Table:
     by_id = {alert.id: alert for alert in result.alerts}
     for alert_id in result.verdict.false_alerts:
         alert = by_id[alert_id]
-        table.add_row("[red]false[/]", plain(alert.subject), f"{alert.rule}: no such event")
+        table.add_row("[red]false[/]", plain(alert.subject), f"{plain(alert.rule)}: no such event")
     return table

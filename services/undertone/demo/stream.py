@@ -68,7 +68,9 @@ def recorded_stream(
                 in_arrival_order(arrivals_of(rows, reject=rejects.append, until_ms=until_ms))
             )
     except (OSError, EOFError) as error:
-        raise InputFileError(f"{path}: cannot be read: {error}") from None
+        raise InputFileError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if not arrivals:
         first = f"; the first reject, line {rejects[0].line}: {rejects[0].error}" if rejects else ""
         raise UsageError(f"{path}: holds no message to play before --until{first}")

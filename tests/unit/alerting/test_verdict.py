@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from builders import DAY_MS, HOUR_MS, START_MS, mention, progress
 from undertone.alerting.rules import load_rules
 from undertone.alerting.verdict import judge

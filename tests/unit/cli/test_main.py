@@ -1,0 +1,58 @@
+"""The command line as a whole: help, version, unknown commands, and starting fast."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from undertone import __version__
+from undertone.cli.main import COMMANDS
+
+HEAVY = ("torch", "transformers", "onnxruntime", "faust", "kafka")
+
+
+def undertone(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "undertone", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_arguments_it_shows_its_commands() -> None:
+    result = undertone()
+    assert all(name in result.stdout for name in COMMANDS)
+    assert not result.stderr
+
+
+def test_the_version_is_told() -> None:
+    result = undertone("--version")
+    assert (result.returncode, result.stdout) == (0, f"undertone {__version__}\n")
+
+
+def test_an_unknown_command_is_wrong_use() -> None:
+    result = undertone("lissten")
+    assert result.returncode == 2
+    assert "lissten" in result.stderr
+    assert not result.stdout
+
+
+def test_an_unknown_option_is_wrong_use() -> None:
+    result = undertone("check", "--wacthlist", "x")
+    assert result.returncode == 2
+    assert "--wacthlist" in result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_file_imports_nothing_heavy(name: str) -> None:
+    script = (
+        "import importlib, sys\n"
+        f"importlib.import_module('undertone.cli.{COMMANDS[name]}')\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

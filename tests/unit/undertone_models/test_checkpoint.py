@@ -1,0 +1,188 @@
+"""Reading the description of a checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_models import tiny_tokenizer
+from undertone_models import classifier as classifier_module
+from undertone_models.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    bundled,
+    label_order,
+    require_torch,
+    resolve,
+)
+from undertone_models.classifier import load_classifier
+
+NAMES = {"0": "negative", "1": "neutral", "2": "positive"}
+
+
+def write(folder: Path, **files: Any) -> Path:
+    """A folder with a config that names its labels; `files` replace or add JSON files."""
+    contents = {"config": {"id2label": NAMES, "max_position_embeddings": 64}, **files}
+    for name, content in contents.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    tiny_tokenizer().save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["negative", "neutral", "positive"], (0, 1, 2)),
+        (["positive", "negative", "neutral"], (1, 2, 0)),
+        (["Bearish", "Bullish", "Neutral"], (0, 2, 1)),
+        (["POS", "NEU", "NEG"], (2, 1, 0)),
+    ],
+)
+def test_the_order_of_labels_is_read_from_their_names(
+    names: list[str], order: tuple[int, int, int]
+) -> None:
+    config = {"id2label": {str(index): name for index, name in enumerate(names)}}
+    assert label_order(config, Path("config.json")) == order
+
+
+@pytest.mark.parametrize(
+    "id2label",
+    [
+        None,
+        {},
+        {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"},
+        {"0": "negative", "1": "positive"},
+        {"0": "negative", "1": "negative", "2": "positive"},
+        {"0": "negative", "1": "neutral", "3": "positive"},
+        {"0": "1 star", "1": "2 stars", "2": "3 stars"},
+    ],
+)
+def test_labels_without_telling_names_are_an_error_that_says_what_to_write(id2label: Any) -> None:
+    with pytest.raises(CheckpointError, match="id2label") as caught:
+        label_order({"id2label": id2label}, Path("there/config.json"))
+    assert "there/config.json" in caught.value.message
+    assert "write the names into id2label" in str(caught.value.hint)
+
+
+def test_a_foreign_checkpoint_needs_no_details(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(write(tmp_path))
+    assert checkpoint.temperature == 1.0
+    assert checkpoint.max_tokens == 64
+    assert checkpoint.name.startswith(f"{tmp_path.name}@")
+
+
+def test_the_name_of_a_foreign_checkpoint_changes_with_its_weights(tmp_path: Path) -> None:
+    (write(tmp_path) / "model.safetensors").write_bytes(b"one")
+    before = Checkpoint.load(tmp_path).name
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    assert Checkpoint.load(tmp_path).name != before
+
+
+def test_details_give_name_temperature_and_length(tmp_path: Path) -> None:
+    details = {"name": "mine", "version": "4", "temperature": 1.5, "max_tokens": 32}
+    checkpoint = Checkpoint.load(write(tmp_path, undertone=details))
+    assert (checkpoint.name, checkpoint.temperature, checkpoint.max_tokens) == ("mine@4", 1.5, 32)
+
+
+def test_positions_of_roberta_begin_after_its_padding(tmp_path: Path) -> None:
+    config = {"id2label": NAMES, "max_position_embeddings": 514, "pad_token_id": 1}
+    assert Checkpoint.load(write(tmp_path, config=config)).max_tokens_limit == 512
+
+
+def test_more_tokens_than_positions_are_refused(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(write(tmp_path))
+    assert checkpoint.limited(64) == 64
+    with pytest.raises(CheckpointError, match="8 to 64, not 65"):
+        checkpoint.limited(65)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere: no such checkpoint folder"):
+        load_classifier("onnx", tmp_path / "nowhere")
+
+
+def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"not a checkpoint: no config\.json"):
+        Checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"text"'])
+def test_an_unreadable_config_is_named(tmp_path: Path, content: str) -> None:
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        Checkpoint.load(write(tmp_path, config=content))
+
+
+@pytest.mark.parametrize("value", [0, -1, "1", None, True])
+def test_a_wrong_temperature_is_named(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(CheckpointError, match="field temperature: expected a number above 0"):
+        Checkpoint.load(write(tmp_path, undertone={"temperature": value}))
+
+
+def test_a_corrupt_tokenizer_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: cannot be read"):
+        Checkpoint.load(tmp_path).tokenizer()
+
+
+def test_without_an_onnx_model_the_onnx_engine_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no model\.onnx") as caught:
+        load_classifier("onnx", write(tmp_path))
+    assert "undertone quantise" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an onnx model", b"\x08\x07" * 40])
+def test_a_corrupt_onnx_model_is_named(tmp_path: Path, content: bytes) -> None:
+    (write(tmp_path) / "model.onnx").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.onnx: cannot be read as an ONNX model"):
+        load_classifier("onnx", tmp_path)
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="expected auto, onnx, torch or stub"):
+        load_classifier("tensorflow")  # type: ignore[arg-type]
+
+
+def test_a_path_is_never_looked_up_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert resolve("owner/name") == Path("owner/name")
+    assert resolve(str(tmp_path / "absent")) == tmp_path / "absent"
+    assert resolve(None) == bundled()
+
+
+def test_a_name_that_cannot_be_fetched_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> None:
+        raise OSError("the network is down")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(CheckpointError, match="owner/absent: neither a folder here nor"):
+        load_classifier("onnx", "owner/absent")
+
+
+def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("undertone_models.checkpoint.find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match="torch is not installed") as caught:
+        require_torch("undertone train")
+    assert "undertone[torch]" in str(caught.value.hint)
+    with pytest.raises(CheckpointError, match="engine torch"):
+        load_classifier("torch", write(tmp_path))
+
+
+def test_auto_is_onnx_where_torch_is_absent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(classifier_module, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match="which the ONNX engine reads"):
+        load_classifier("auto", write(tmp_path))
