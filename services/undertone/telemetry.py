@@ -44,6 +44,8 @@ def configure_logging(*, verbose: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("undertone").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # A broker that does not answer is told once, by the error that ends the process.
+    logging.getLogger("kafka.net").setLevel(logging.WARNING if verbose else logging.CRITICAL)
 
 
 def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> int | None:

@@ -47,6 +47,7 @@ class Standing(BaseModel):
 
     model_config = {"frozen": True}
     holds: bool
+    quiet: bool
     conditions: tuple[Condition, ...]
     stories: int
     sources: int
@@ -93,7 +94,7 @@ def _decide_firing(rule: Rule, state: RuleState, standing: Standing, now_ms: int
         if state.alert.severity is not Severity.CRITICAL:
             return Step.RISE
         return None
-    if surprise >= rule.resolve.surprise_below:
+    if not standing.quiet:
         state.quiet_since_ms = None
         return None
     if state.quiet_since_ms is None:

@@ -58,7 +58,10 @@ class When(_Part):
 
 
 class Resolve(_Part):
-    """An alert ends when every condition's surprise has been below this for this long."""
+    """An alert ends when every condition has been quiet for this long.
+
+    Quiet is a surprise below `surprise_below`; for a fixed level, a value that has left it.
+    """
 
     surprise_below: float = Field(default=1.5, gt=0, le=50)
     hold: DurationMs = Field(default=3_600_000, alias="for")

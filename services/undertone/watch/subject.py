@@ -192,7 +192,7 @@ class SubjectWatch:
     def _stand(self, rule: Rule, *, only_if_holds: bool) -> Standing | None:
         """How a rule's conditions stand; None at the first that does not hold, if so asked."""
         kinds = [kind.value for kind in rule.kinds] if rule.kinds else sorted(self.state.baselines)
-        conditions, holds, fewest = [], True, None
+        conditions, holds, quiet, fewest = [], True, True, None
         for when in rule.when:
             counts = self.state.windows[when.window].sums(kinds)
             condition, here = _condition(when, counts, self._expect(kinds, when.window))
@@ -200,10 +200,13 @@ class SubjectWatch:
                 return None
             conditions.append(condition)
             holds = holds and here
+            low = condition.surprise < rule.resolve.surprise_below
+            quiet = quiet and (low if when.surprise is not None else not here)
             relevant = counts.negative if when.signal == "negative_volume" else counts.stories
             fewest = relevant if fewest is None else min(fewest, relevant)
         return Standing(
             holds=holds,
+            quiet=quiet,
             conditions=tuple(conditions),
             stories=fewest or 0,
             sources=self._sources(rule.longest_window_ms) if rule.min_sources > 1 else 1,

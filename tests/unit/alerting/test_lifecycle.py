@@ -45,7 +45,13 @@ def standing(surprise: float, *, stories: int = 5, sources: int = 2) -> Standing
     condition = Condition(
         window="1h", signal="negative_volume", observed=stories, expected=1, surprise=surprise
     )
-    return Standing(holds=surprise >= 4, conditions=(condition,), stories=stories, sources=sources)
+    return Standing(
+        holds=surprise >= 4,
+        quiet=surprise < 2,
+        conditions=(condition,),
+        stories=stories,
+        sources=sources,
+    )
 
 
 def fired(now_ms: int = 0) -> RuleState:

@@ -288,3 +288,30 @@ def test_the_default_rules_load_and_name_themselves() -> None:
     rules = load_rules()
     assert [rule.name for rule in rules.rules] == ["negative-surge", "tone-shift"]
     assert len(rules.version) == 12
+
+
+def test_an_alert_on_a_fixed_level_lasts_until_the_level_is_left() -> None:
+    level = RuleSet.model_validate(
+        {
+            "rules": [
+                {
+                    "name": "level",
+                    "when": [{"signal": "negative_volume", "window": "1h", "above": 3}],
+                    "resolve": {"surprise_below": 50, "for": "10m"},
+                }
+            ]
+        }
+    )
+    log: list[Mention | Progress] = []
+    for number in range(60):
+        at = START_MS + number * 5 * MINUTE_MS
+        log += [mention(at, number, "negative"), progress(at + 1)]
+    last = START_MS + 59 * 5 * MINUTE_MS
+    log.append(progress(last + DAY_MS))
+    fired, resolved = (
+        alert
+        for alert in alerts(play(log, WatchConfig(rules=level, subjects={})))
+        if alert.escalated_at is None or alert.state is AlertState.RESOLVED
+    )
+    assert fired.state is AlertState.FIRING and fired.observed == 4
+    assert resolved.state is AlertState.RESOLVED and resolved.detected_at > last
