@@ -53,6 +53,8 @@ class ScoreMetrics:
         self.dead_letters = Counter(
             "undertone_dead_letters_total", "Dead letters sent.", ["stage"], registry=registry
         )
+        for stage in ("decode", "match", "score"):
+            self.dead_letters.labels(stage)  # increase() does not see a first value
         self.ignored_tags = Counter(
             "undertone_ignored_tags_total",
             "Tags of producers that stand for no subject of the watchlist.",

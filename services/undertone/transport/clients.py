@@ -16,6 +16,7 @@ from undertone.settings import KafkaSettings
 
 # How long a client looks for a broker when it starts (kafka-python's default is 30 s).
 BOOTSTRAP_TIMEOUT_MS = 10_000
+METADATA_MAX_AGE_MS = 5_000
 
 
 def security_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -76,6 +77,9 @@ def consumer(kafka: KafkaSettings, **options: Any) -> KafkaConsumer:
         "enable_auto_commit": False,
         "max_poll_records": 2_000,
         "max_partition_fetch_bytes": 4 << 20,
+        # kafka-python 3.0.12 can join a group before it knows the partitions of the topics that it
+        # subscribes to; the member then holds none until the next refresh, by default in 5 min.
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     try:
         return KafkaConsumer(**_connection(kafka, defaults | options))

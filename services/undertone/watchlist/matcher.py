@@ -106,6 +106,7 @@ class Matcher:
     def __init__(self, watchlist: Watchlist) -> None:
         self._subjects = sorted(watchlist.subjects, key=lambda subject: subject.id)
         self._index = {subject.id: index for index, subject in enumerate(self._subjects)}
+        self._names = {subject.name.casefold(): i for i, subject in enumerate(self._subjects)}
         self._needs = [bool(subject.require_any) for subject in self._subjects]
         self._match_all = [i for i, subject in enumerate(self._subjects) if subject.match_all]
         self._automaton = _automaton(self._subjects, watchlist.exclude)
@@ -146,6 +147,8 @@ class Matcher:
 
     def _tag_index(self, tag: str) -> int | None:
         index = self._index.get(tag)
+        if index is None:
+            index = self._names.get(tag.casefold())
         return index if index is not None else self._index.get(subject_id(tag))
 
     def _find(self, folded: FoldedText) -> Mapping[int, _Found]:

@@ -204,3 +204,11 @@ def test_folding_keeps_the_place_of_every_character(text: str) -> None:
     assert len(folded.starts) == len(folded.ends) == len(folded.folded)
     assert all(0 <= a < b <= len(text) for a, b in zip(folded.starts, folded.ends, strict=True))
     assert folded.starts == sorted(folded.starts)
+
+
+def test_a_tag_may_be_the_name_of_a_subject_whose_id_differs() -> None:
+    document = {"subjects": [{"id": "zenith", "name": "Zenith Air"}]}
+    matcher = Matcher(Watchlist.model_validate(document))
+    (match,) = matcher.match("No name here", None, ["Zenith Air"])
+    assert match.subject_id == "zenith" and match.tagged
+    assert matcher.unknown_tags(["Zenith Air", "zenith", "other"]) == 1
