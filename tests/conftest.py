@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from undertone.transport.embedded_broker import EmbeddedBroker
+
+
+# A run in the background may have been started with SIGINT ignored, which the processes that the
+# tests start and interrupt would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
