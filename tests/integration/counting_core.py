@@ -18,6 +18,7 @@ from undertone.watch.worker import quieten_clients, run_worker
 
 BREAKS_CORE = "breaks-the-core"
 GIANT, GIANT_BYTES = "giant", 5_000_000  # such a subject has one more part, of this size
+STUCK_SECONDS = float(os.environ.get("COUNTING_CORE_STUCK", "120"))
 EVERY = int(os.environ.get("COUNTING_CORE_EVERY", "1"))  # mentions for each trend point
 
 
@@ -150,6 +151,7 @@ def main() -> int:
             counting_settings(bootstrap, prefix, int(partitions)),
             CountingCore,
             session_timeout_seconds=float(session_seconds),
+            stuck_seconds=STUCK_SECONDS,
         )
     except UndertoneError as error:
         print(f"undertone: {error}", file=sys.stderr)

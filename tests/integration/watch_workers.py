@@ -157,11 +157,17 @@ class Scene:
             assert time.monotonic() < deadline, f"{what} took too long\n{self.said()}"
             time.sleep(0.2)
 
-    def wait_until_done(self) -> None:
-        """Until every mention sent has been applied."""
+    def wait_until_done(self, *, restarts: int = 0) -> None:
+        """Until every mention sent has been applied.
+
+        A supervisor would start workers that ended; here `restarts` times, when none is left.
+        """
+        most = len(self.workers) + restarts
 
         def done() -> bool:
-            assert any(worker.poll() is None for worker in self.workers), self.said()
+            if all(worker.poll() is not None for worker in self.workers):
+                assert len(self.workers) < most, self.said()
+                self.start()
             return self.behind() == 0
 
         self.wait(done, "reading all mentions")
