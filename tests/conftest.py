@@ -11,7 +11,6 @@ import pytest
 
 from undertone.transport.embedded_broker import EmbeddedBroker
 
-
 # A run in the background may have been started with SIGINT ignored, which the processes that the
 # tests start and interrupt would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
