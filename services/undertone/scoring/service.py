@@ -135,9 +135,6 @@ class ScoreService:
         stages = self._start_stages(sender)
         log.info("scoring %s with %s", ", ".join(self._topics), self._classifier.name)
         try:
-            for name in self._topics:
-                # Known before the join: a leader that does not know them would assign nothing.
-                consumer.partitions_for_topic(name)
             consumer.subscribe(list(self._topics), listener=partitions)
             while not self._stopping.is_set():
                 for job in partitions.poll(self._limits.poll_ms):
