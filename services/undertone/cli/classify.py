@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,20 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from undertone.cli.model_errors import model_errors
-from undertone.cli.options import JsonOption
+from undertone.cli.options import EngineName, JsonOption
 from undertone.errors import UsageError
 
 if TYPE_CHECKING:
     from undertone_models.pairs import FloatArray, Pair
-
-
-class EngineName(StrEnum):
-    """What runs the model."""
-
-    AUTO = "auto"
-    ONNX = "onnx"
-    TORCH = "torch"
-    STUB = "stub"
 
 
 def command(

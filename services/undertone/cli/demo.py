@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import uuid
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from rich.console import Console
 from undertone.cli.options import (
     BootstrapOption,
     ConfigOption,
+    EngineName,
     JsonOption,
     PrefixOption,
     RulesOption,
@@ -34,15 +34,6 @@ SCENARIO_SECONDS = 45.0
 STREAM_SECONDS = 75.0
 FINISH_SECONDS = 240.0
 SCENARIO = "demo"
-
-
-class EngineName(StrEnum):
-    """What runs the model."""
-
-    AUTO = "auto"
-    ONNX = "onnx"
-    TORCH = "torch"
-    STUB = "stub"
 
 
 def command(

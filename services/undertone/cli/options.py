@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class EngineName(StrEnum):
+    """What runs the model."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+    STUB = "stub"
+
 
 ConfigOption = Annotated[
     Path | None,

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import signal
-from enum import StrEnum
 from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from undertone.cli.options import BootstrapOption, ConfigOption, PrefixOption, WatchlistOption
+from undertone.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    EngineName,
+    PrefixOption,
+    WatchlistOption,
+)
 
 INTERRUPTED = 130
 err = Console(stderr=True)
-
-
-class EngineName(StrEnum):
-    """What runs the model."""
-
-    AUTO = "auto"
-    ONNX = "onnx"
-    TORCH = "torch"
-    STUB = "stub"
 
 
 def command(

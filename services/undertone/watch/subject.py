@@ -191,7 +191,7 @@ class SubjectWatch:
 
     def _stand(self, rule: Rule, *, only_if_holds: bool) -> Standing | None:
         """How a rule's conditions stand; None at the first that does not hold, if so asked."""
-        kinds = [kind.value for kind in rule.kinds] if rule.kinds else sorted(self.state.baselines)
+        kinds = self._kinds(rule)
         conditions, holds, quiet, fewest = [], True, True, None
         for when in rule.when:
             counts = self.state.windows[when.window].sums(kinds)
@@ -211,6 +211,10 @@ class SubjectWatch:
             stories=fewest or 0,
             sources=self._sources(rule.longest_window_ms) if rule.min_sources > 1 else 1,
         )
+
+    def _kinds(self, rule: Rule) -> list[str]:
+        """The kinds that a rule counts: its own, else all that were heard of the subject."""
+        return [kind.value for kind in rule.kinds] if rule.kinds else sorted(self.state.baselines)
 
     def _expect(self, kinds: Iterable[str], window_ms: int) -> Expectation:
         known = [self.state.baselines[kind] for kind in kinds if kind in self.state.baselines]
@@ -279,7 +283,7 @@ class SubjectWatch:
     def _factors(self, rule: Rule, standing: Standing) -> Factors:
         index = standing.conditions.index(standing.strongest)
         when = rule.when[index]
-        kinds = [kind.value for kind in rule.kinds] if rule.kinds else sorted(self.state.baselines)
+        kinds = self._kinds(rule)
         counts = self.state.windows[when.window].sums(kinds)
         return explain(when.signal, counts, self._expect(kinds, when.window))
 
