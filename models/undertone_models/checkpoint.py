@@ -4,7 +4,8 @@
     tokenizer.json, tokenizer_config.json
     model.safetensors                    the weights (torch engine)
     model.onnx                           the same as int8 (ONNX Runtime engine)
-    undertone.json                       name, version, temperature, max_tokens
+    undertone.json                       name, version, temperature, smoothing, max_tokens,
+                                         target_markers
     README.md                            the model card
 
 Any other sequence classifier serves, by folder or hub name: then `undertone.json` may be missing,
@@ -24,7 +25,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from undertone_models.pairs import LABELS
+from undertone_models.calibration import Calibration
+from undertone_models.marking import TargetMarkers
 
 BUNDLED_NAME = "undertone-minilm"
 DEFAULT_MAX_TOKENS = 128
@@ -37,11 +39,20 @@ CONFIG, TOKENIZER, WEIGHTS, ONNX, DETAILS, CARD = (
     "README.md",
 )
 
-_SYNONYMS = {
-    "negative": ("negative", "neg", "bearish"),
-    "neutral": ("neutral", "neu"),
-    "positive": ("positive", "pos", "bullish"),
-}
+LabelColumns = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Which outputs of a model are negative, neutral, positive; none where it lacks that label."""
+
+# Names by rank from worst to best; only such as can mean nothing else.
+_NAMES_BY_RANK = (
+    ("very negative", "1 star"),
+    ("negative", "neg", "bearish", "负面", "負面", "消极", "消極", "2 stars"),
+    ("neutral", "neu", "中性", "中立", "3 stars"),
+    ("positive", "pos", "bullish", "正面", "积极", "積極", "4 stars"),
+    ("very positive", "5 stars"),
+)
+_RANKS = {name: rank for rank, names in enumerate(_NAMES_BY_RANK) for name in names}
+_NEUTRAL_RANK = 2
+_READABLE_RANKS = ([1, 2, 3], [1, 3], [0, 1, 2, 3, 4])
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", ONNX]
 
@@ -63,11 +74,12 @@ class Checkpoint:
 
     path: Path
     name: str  # name@version
-    label_order: tuple[int, int, int]  # the model's column of negative, neutral, positive
-    temperature: float  # logits are divided by it before the softmax
+    label_columns: LabelColumns
+    calibration: Calibration
     max_tokens: int
     max_tokens_limit: int  # the most that the architecture has positions for
     pad_id: int
+    target_markers: TargetMarkers | None = None  # tokens that mark the target in the text
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -82,14 +94,28 @@ class Checkpoint:
         return cls(
             path=path,
             name=_name(path, details),
-            label_order=label_order(config, path / CONFIG),
-            temperature=_number(details, "temperature", 1.0, path / DETAILS),
+            label_columns=label_columns(config, path / CONFIG),
+            calibration=Calibration(
+                _number(details, "temperature", 1.0, path / DETAILS),
+                _number(details, "smoothing", 0.0, path / DETAILS, least=0.0),
+            ),
             max_tokens=min(
                 limit, int(_number(details, "max_tokens", DEFAULT_MAX_TOKENS, path / DETAILS))
             ),
             max_tokens_limit=limit,
             pad_id=int(config.get("pad_token_id") or 0),
+            target_markers=_markers(details, path / DETAILS),
         )
+
+    @property
+    def label_note(self) -> str | None:
+        """What a person should know of this model's labels, where they are not ours one to one."""
+        negative, neutral, positive = self.label_columns
+        if not neutral:
+            return f"{self.name} tells negative from positive only: p_neutral is always 0"
+        if len(negative) > 1 or len(positive) > 1:
+            return f"{self.name} has five labels: each of p_negative and p_positive is a sum of two"
+        return None
 
     @property
     def onnx_path(self) -> Path:
@@ -164,37 +190,49 @@ def require_torch(purpose: str) -> None:
             )
 
 
-def label_order(config: Mapping[str, Any], source: Path) -> tuple[int, int, int]:
-    """Which output column is negative, neutral, positive, by the names in `id2label`.
+def label_columns(config: Mapping[str, Any], source: Path) -> LabelColumns:
+    """Which outputs of a model are negative, neutral, positive, by the names in `id2label`.
 
-    Names are never guessed: raises CheckpointError for LABEL_0 and the like.
+    Three names, two (negative, positive), or five (with `very …`, or one to five stars). Names are
+    never guessed: raises CheckpointError for LABEL_0 and the like.
     """
-    names = {str(index): str(name) for index, name in (config.get("id2label") or {}).items()}
-    columns: dict[str, int] = {}
-    for index, name in names.items():
-        for label, synonyms in _SYNONYMS.items():
-            if name.strip().lower() in synonyms and index.isdigit():
-                columns[label] = int(index)
-    if len(names) != len(LABELS) or sorted(columns.values()) != list(range(len(LABELS))):
-        found = ", ".join(f"{index}: {name}" for index, name in sorted(names.items())) or "nothing"
+    named = config.get("id2label")
+    names = {str(key): str(name) for key, name in named.items()} if isinstance(named, dict) else {}
+    # A number that has no name gives -1, as does a name that says nothing.
+    ranks = [_RANKS.get(_plain(names.get(str(number), "")), -1) for number in range(len(names))]
+    if sorted(ranks) not in _READABLE_RANKS:
+        found = ", ".join(f"{key}: {name}" for key, name in sorted(names.items())) or "nothing"
         raise CheckpointError(
             f"{source}: field id2label: expected the names negative, neutral and positive,"
             f" found {found}",
             hint="look up the order in the checkpoint's card and write the names into id2label",
         )
-    return columns["negative"], columns["neutral"], columns["positive"]
+    return (
+        tuple(number for number, rank in enumerate(ranks) if rank < _NEUTRAL_RANK),
+        tuple(number for number, rank in enumerate(ranks) if rank == _NEUTRAL_RANK),
+        tuple(number for number, rank in enumerate(ranks) if rank > _NEUTRAL_RANK),
+    )
 
 
 def write_details(
-    path: Path, *, name: str, version: str, temperature: float, max_tokens: int
+    path: Path,
+    *,
+    name: str,
+    version: str,
+    calibration: Calibration,
+    max_tokens: int,
+    target_markers: TargetMarkers | None = None,
 ) -> None:
     """Write `undertone.json`."""
-    details = {
+    details: dict[str, Any] = {
         "name": name,
         "version": version,
-        "temperature": round(temperature, 4),
+        "temperature": round(calibration.temperature, 4),
+        "smoothing": round(calibration.smoothing, 6),
         "max_tokens": max_tokens,
     }
+    if target_markers is not None:
+        details["target_markers"] = list(target_markers)
     (path / DETAILS).write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
 
 
@@ -210,11 +248,29 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _number(details: Mapping[str, Any], field: str, default: float, source: Path) -> float:
+def _number(
+    details: Mapping[str, Any], field: str, default: float, source: Path, least: float | None = None
+) -> float:
+    """A number above 0, or from `least` on."""
     value = details.get(field, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise CheckpointError(f"{source}: field {field}: expected a number above 0, not {value!r}")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or (value <= 0 if least is None else value < least):
+        wanted = "a number above 0" if least is None else f"a number from {least:g} on"
+        raise CheckpointError(f"{source}: field {field}: expected {wanted}, not {value!r}")
     return float(value)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+def _markers(details: Mapping[str, Any], source: Path) -> TargetMarkers | None:
+    value = details.get("target_markers")
+    if value is None:
+        return None
+    if not isinstance(value, list) or [type(token) for token in value] != [str, str]:
+        raise CheckpointError(f"{source}: field target_markers: expected two tokens, not {value!r}")
+    return TargetMarkers(*value)
 
 
 def _positions(config: Mapping[str, Any]) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from undertone_models.calibration import Calibration
+from undertone_models.marking import TargetMarkers, marked
 from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
 
 # Scoring starts threads, and a fork after the tokenizer's own pool has started would hang.
@@ -29,19 +31,26 @@ class EncodedBatch(NamedTuple):
 class PairEncoder:
     """Encode pairs: text first, target second; a text that is too long loses its end.
 
-    Truncation is the library's `longest_first`, which shortens only the longer of the two: the
-    text, unless a target alone is longer than half of `max_tokens`.
+    With `markers`, the target is also marked where it stands in the text. Truncation is the
+    library's `longest_first`, which shortens only the longer of the two: the text, unless a target
+    alone is longer than half of `max_tokens`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, max_tokens: int, markers: TargetMarkers | None = None
+    ) -> None:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_tokens, strategy="longest_first")
         self._tokenizer = tokenizer
+        self._markers = markers
         self.max_tokens = max_tokens
 
     def encode(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
         """Encode each pair, in order; a pair without target is its text alone."""
-        inputs = [pair.text if pair.target is None else (pair.text, pair.target) for pair in pairs]
+        inputs = []
+        for pair in pairs:
+            text = pair.text if self._markers is None else marked(pair, self._markers)
+            inputs.append(text if pair.target is None else (text, pair.target))
         encodings = self._tokenizer.encode_batch_fast(inputs)
         return [EncodedPair(encoding.ids, encoding.type_ids) for encoding in encodings]
 
@@ -62,10 +71,15 @@ def padded(pairs: Sequence[EncodedPair], pad_id: int) -> EncodedBatch:
     return EncodedBatch(ids, mask, type_ids)
 
 
-def probabilities(logits: FloatArray, order: Sequence[int], temperature: float) -> FloatArray:
-    """Softmax of `logits` (n, 3) at a temperature, its columns put into the order of LABELS."""
-    assert logits.shape[1] == len(LABELS)
-    scaled = logits[:, list(order)].astype(np.float32) / np.float32(temperature)
-    scaled -= scaled.max(axis=1, keepdims=True)
-    exponents = np.exp(scaled)
-    return exponents / exponents.sum(axis=1, keepdims=True)
+def probabilities(
+    logits: FloatArray, columns: Sequence[Sequence[int]], calibration: Calibration
+) -> FloatArray:
+    """Softmax of `logits` (n, outputs), calibrated, as probabilities (n, 3) of LABELS.
+
+    `columns` says which outputs each label is: several are summed, and without any it is 0.
+    """
+    assert len(columns) == len(LABELS)
+    assert logits.shape[1] == sum(map(len, columns))
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares = calibration.apply(exponents / exponents.sum(axis=1, keepdims=True))
+    return np.stack([shares[:, list(outputs)].sum(axis=1) for outputs in columns], axis=1)

@@ -30,7 +30,9 @@ class OnnxClassifier:
         self.name = checkpoint.name
         self.token_budget = token_budget or DEFAULT_TOKEN_BUDGET
         self._checkpoint = checkpoint
-        self._encoder = PairEncoder(checkpoint.tokenizer(), checkpoint.limited(max_tokens))
+        self._encoder = PairEncoder(
+            checkpoint.tokenizer(), checkpoint.limited(max_tokens), checkpoint.target_markers
+        )
         self._session = _session(checkpoint, threads)
         self._inputs = {value.name for value in self._session.get_inputs()}
 
@@ -47,8 +49,8 @@ class OnnxClassifier:
         )
         return probabilities(
             np.asarray(logits, dtype=np.float32),
-            self._checkpoint.label_order,
-            self._checkpoint.temperature,
+            self._checkpoint.label_columns,
+            self._checkpoint.calibration,
         )
 
     def classify(self, pairs: Sequence[Pair]) -> FloatArray:

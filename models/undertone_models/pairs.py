@@ -12,11 +12,19 @@ LABELS = ("negative", "neutral", "positive")
 FloatArray = NDArray[np.float32]
 
 
+Span = tuple[int, int]
+"""Characters `[start, end)` of a text."""
+
+
 class Pair(NamedTuple):
-    """A text, and the mention in it whose sentiment is asked for (None: the whole text)."""
+    """A text, and the mention in it whose sentiment is asked for (None: the whole text).
+
+    `span` says where in the text the target stands; None leaves it to be found.
+    """
 
     text: str
     target: str | None = None
+    span: Span | None = None
 
 
 class EncodedPair(NamedTuple):

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tiny_models import tiny_tokenizer
 from undertone_models import classifier as classifier_module
+from undertone_models.calibration import Calibration
 from undertone_models.checkpoint import (
     Checkpoint,
     CheckpointError,
     bundled,
-    label_order,
+    label_columns,
     require_torch,
     resolve,
 )
@@ -35,19 +38,32 @@ def write(folder: Path, **files: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("names", "order"),
+    ("names", "columns"),
     [
-        (["negative", "neutral", "positive"], (0, 1, 2)),
-        (["positive", "negative", "neutral"], (1, 2, 0)),
-        (["Bearish", "Bullish", "Neutral"], (0, 2, 1)),
-        (["POS", "NEU", "NEG"], (2, 1, 0)),
+        (["negative", "neutral", "positive"], ((0,), (1,), (2,))),
+        (["positive", "negative", "neutral"], ((1,), (2,), (0,))),
+        (["Bearish", "Bullish", "Neutral"], ((0,), (2,), (1,))),
+        (["POS", "NEU", "NEG"], ((2,), (1,), (0,))),
+        (["中性", "正面", "负面"], ((2,), (0,), (1,))),
+        (["积极", "中立", "消极"], ((2,), (1,), (0,))),
+        (["POSITIVE", "NEGATIVE"], ((1,), (), (0,))),
+        (["消极", "积极"], ((0,), (), (1,))),
+        (["1 star", "2 stars", "3 stars", "4 stars", "5 stars"], ((0, 1), (2,), (3, 4))),
+        (
+            ["Very Positive", "positive", "neutral", "negative", "very_negative"],
+            ((3, 4), (2,), (0, 1)),
+        ),
     ],
 )
-def test_the_order_of_labels_is_read_from_their_names(
-    names: list[str], order: tuple[int, int, int]
-) -> None:
+def test_the_order_of_labels_is_read_from_their_names(names: list[str], columns: object) -> None:
     config = {"id2label": {str(index): name for index, name in enumerate(names)}}
-    assert label_order(config, Path("config.json")) == order
+    assert label_columns(config, Path("config.json")) == columns
+
+
+@given(st.permutations(["neg", "neu", "pos"]))
+def test_three_labels_are_found_in_any_order(names: list[str]) -> None:
+    columns = label_columns({"id2label": dict(enumerate(names))}, Path("config.json"))
+    assert [names[output] for (output,) in columns] == ["neg", "neu", "pos"]
 
 
 @pytest.mark.parametrize(
@@ -55,23 +71,44 @@ def test_the_order_of_labels_is_read_from_their_names(
     [
         None,
         {},
+        ["negative", "neutral", "positive"],
         {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"},
-        {"0": "negative", "1": "positive"},
+        {"0": "LABEL_0", "1": "LABEL_1"},
+        {"0": "0", "1": "1"},
+        {"0": "negative", "1": "neutral"},
         {"0": "negative", "1": "negative", "2": "positive"},
         {"0": "negative", "1": "neutral", "3": "positive"},
+        {"0": "negative", "1": "neutral", "2": "positive", "3": "mixed"},
         {"0": "1 star", "1": "2 stars", "2": "3 stars"},
+        {"0": "anger", "1": "fear", "2": "joy", "3": "love", "4": "sadness"},
     ],
 )
 def test_labels_without_telling_names_are_an_error_that_says_what_to_write(id2label: Any) -> None:
     with pytest.raises(CheckpointError, match="id2label") as caught:
-        label_order({"id2label": id2label}, Path("there/config.json"))
+        label_columns({"id2label": id2label}, Path("there/config.json"))
     assert "there/config.json" in caught.value.message
     assert "write the names into id2label" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (["negative", "neutral", "positive"], None),
+        (["negative", "positive"], "p_neutral is always 0"),
+        (["1 star", "2 stars", "3 stars", "4 stars", "5 stars"], "is a sum of two"),
+    ],
+)
+def test_a_checkpoint_says_where_its_labels_are_not_ours(
+    tmp_path: Path, names: list[str], note: str | None
+) -> None:
+    config = {"id2label": dict(enumerate(names))}
+    said = Checkpoint.load(write(tmp_path, config=config)).label_note
+    assert (said is None) if note is None else (note in str(said))
+
+
 def test_a_foreign_checkpoint_needs_no_details(tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(write(tmp_path))
-    assert checkpoint.temperature == 1.0
+    assert checkpoint.calibration == Calibration()
     assert checkpoint.max_tokens == 64
     assert checkpoint.name.startswith(f"{tmp_path.name}@")
 
@@ -84,9 +121,16 @@ def test_the_name_of_a_foreign_checkpoint_changes_with_its_weights(tmp_path: Pat
 
 
 def test_details_give_name_temperature_and_length(tmp_path: Path) -> None:
-    details = {"name": "mine", "version": "4", "temperature": 1.5, "max_tokens": 32}
+    details = {
+        "name": "mine",
+        "version": "4",
+        "temperature": 1.5,
+        "smoothing": 0.02,
+        "max_tokens": 32,
+    }
     checkpoint = Checkpoint.load(write(tmp_path, undertone=details))
-    assert (checkpoint.name, checkpoint.temperature, checkpoint.max_tokens) == ("mine@4", 1.5, 32)
+    assert (checkpoint.name, checkpoint.max_tokens) == ("mine@4", 32)
+    assert checkpoint.calibration == Calibration(1.5, 0.02)
 
 
 def test_positions_of_roberta_begin_after_its_padding(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_models import VOCABULARY, tiny_tokenizer
+from undertone_models.calibration import Calibration
 from undertone_models.encoding import PairEncoder, padded, probabilities
 from undertone_models.pairs import EncodedPair, Pair
 
@@ -53,11 +54,23 @@ def test_padding_is_masked_and_reaches_a_multiple_of_eight() -> None:
     assert batch.type_ids[0, :4].tolist() == [0, 0, 1, 0]
 
 
-def test_probabilities_follow_the_labels_and_the_temperature() -> None:
+def test_probabilities_follow_the_labels_and_the_calibration() -> None:
     logits = np.log(np.array([[0.7, 0.2, 0.1]], dtype=np.float32))
-    answers = probabilities(logits, (2, 0, 1), 1.0)
+    answers = probabilities(logits, ((2,), (0,), (1,)), Calibration())
     np.testing.assert_allclose(answers, [[0.1, 0.7, 0.2]], rtol=1e-5)
-    hot = probabilities(logits, (0, 1, 2), 1e6)
+    hot = probabilities(logits, ((0,), (1,), (2,)), Calibration(1e6))
     np.testing.assert_allclose(hot, 1 / 3, atol=1e-5)
-    huge = probabilities(np.array([[1e4, 0, -1e4]], dtype=np.float32), (0, 1, 2), 1.0)
-    np.testing.assert_allclose(huge, [[1, 0, 0]])
+    huge = probabilities(
+        np.array([[1e4, 0, -1e4]], dtype=np.float32), ((0,), (1,), (2,)), Calibration()
+    )
+    np.testing.assert_allclose(huge, [[1, 0, 0]], atol=1e-6)
+
+
+def test_a_model_of_two_labels_is_never_neutral_and_finer_labels_add_up() -> None:
+    two = probabilities(
+        np.log(np.array([[0.7, 0.3]], dtype=np.float32)), ((1,), (), (0,)), Calibration()
+    )
+    np.testing.assert_allclose(two, [[0.3, 0, 0.7]], rtol=1e-5)
+    stars = np.log(np.array([[0.3, 0.25, 0.2, 0.15, 0.1]], dtype=np.float32))
+    five = probabilities(stars, ((0, 1), (2,), (3, 4)), Calibration())
+    np.testing.assert_allclose(five, [[0.55, 0.2, 0.25]], rtol=1e-5)
