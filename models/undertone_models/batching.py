@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from undertone_models.pairs import LABELS, EncodedPair, FloatArray
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
@@ -40,3 +44,32 @@ def forward_packed(
     for batch in pack([len(pair.ids) for pair in encoded], token_budget):
         result[batch] = forward([encoded[index] for index in batch])
     return result
+
+
+def bisected(
+    call: Callable[[Sequence[T]], Sequence[R]],
+    items: Sequence[T],
+    on_failure: Callable[[T, Exception], None],
+) -> list[R | None]:
+    """`call(items)`; where it raises, the halves apart, so that only poisonous items give None.
+
+    Memory that runs out is a fault of the environment and is raised.
+    """
+    if not items:
+        return []
+    try:
+        results = call(items)
+        if len(results) != len(items):
+            raise ValueError(f"{len(results)} results for {len(items)} pairs")
+    except MemoryError:
+        raise
+    except Exception as error:
+        if len(items) == 1:
+            on_failure(items[0], error)
+            return [None]
+        middle = len(items) // 2
+        return [
+            *bisected(call, items[:middle], on_failure),
+            *bisected(call, items[middle:], on_failure),
+        ]
+    return list(results)

@@ -14,6 +14,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from undertone.errors import UndertoneError
 
+FAILURES_LOGGED = 20
+
+log = logging.getLogger(__name__)
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; what is passed as `extra={"fields": …}` stands beside the message."""
@@ -63,3 +67,23 @@ def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> i
             hint="Set metrics.score_port or metrics.watch_port to a free port (0 picks one).",
         ) from None
     return int(server.server_port)
+
+
+class FailureLog:
+    """Says that the classifier failed on a pair, but not thousands of times."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._count = 0
+
+    def note(self, _item: object, error: Exception) -> None:
+        """One pair stays unscored."""
+        self._count += 1
+        if self._count <= FAILURES_LOGGED or self._count % 1000 == 0:
+            log.warning(
+                "the classifier failed on a pair in %s (number %d), it stays unscored: %s: %s",
+                self._stage,
+                self._count,
+                type(error).__name__,
+                error,
+            )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from kafka import KafkaProducer
 from kafka.producer.future import FutureRecordMetadata
 
 from undertone.errors import BrokerError
+from undertone.handoff import Handoff
 from undertone.records import Mention, MentionStatus, Progress, RawPosition
-from undertone.scoring.handoff import Handoff
 from undertone.scoring.ledger import Outcome, Outgoing
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import Reading, Rejected, mentions_of
@@ -78,11 +78,12 @@ class Delivery:
         *,
         names: TopicNames,
         mentions_partitions: int,
-        model: str,
+        models: Mapping[str, str],
         wall_ms: Callable[[], int],
     ) -> None:
+        """`models` says for each route who reads it: name@version."""
         self._sender, self._metrics, self._source = sender, metrics, source
-        self._names, self._model, self._wall_ms = names, model, wall_ms
+        self._names, self._models, self._wall_ms = names, models, wall_ms
         self._partitions = mentions_partitions
         self._partition_of = lru_cache(maxsize=100_000)(partition_of)
 
@@ -122,7 +123,7 @@ class Delivery:
                 job.scores,
                 ingested_at=job.entry.ingested_at,
                 scored_at=self._wall_ms(),
-                model=self._model,
+                model=self._models[reading.route],
             )
             output = [self._outgoing(mention) for mention in mentions]
         except MemoryError:

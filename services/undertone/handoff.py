@@ -1,9 +1,10 @@
-"""The bounded hand-over between two threads of the pipeline."""
+"""The bounded hand-over between two threads."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +33,15 @@ class Handoff(Generic[T]):
             if self._closed:
                 return False
             self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def offer(self, items: Sequence[T]) -> bool:
+        """Add all the items, or none where they do not fit or the queue is closed; never waits."""
+        with self._changed:
+            if self._closed or len(self._items) + len(items) > self._limit:
+                return False
+            self._items.extend(items)
             self._changed.notify_all()
             return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from undertone.scoring.handoff import Handoff
+from undertone.handoff import Handoff
 
 
 def test_what_has_queued_is_taken_oldest_first() -> None:
@@ -51,3 +51,13 @@ def test_closing_wakes_those_who_wait() -> None:
     queue.close()
     taker.join(10)
     assert taken == [[]]
+
+
+def test_an_offer_is_taken_whole_or_not_at_all() -> None:
+    queue: Handoff[int] = Handoff(3)
+    assert queue.offer([1, 2])
+    assert not queue.offer([3, 4])
+    assert queue.offer([3])
+    assert queue.take(9) == [1, 2, 3]
+    queue.close()
+    assert not queue.offer([4])

@@ -1,0 +1,91 @@
+"""The shell: a socket, the model's thread, and the HTTP server until it is told to stop."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from undertone.errors import ModelError, UndertoneError
+from undertone.serving.app import build_app
+from undertone.serving.metrics import ServeMetrics
+from undertone.serving.model_thread import ModelThread
+from undertone.settings import ServingSettings
+from undertone_models.classifier import SentimentClassifier
+
+THREAD_END_SECONDS = 5.0
+BACKLOG = 512
+
+
+class ServeService:
+    """Answers HTTP until it is stopped. `run` blocks; `stop` may be called from anywhere."""
+
+    def __init__(self, settings: ServingSettings, load: Callable[[], SentimentClassifier]) -> None:
+        """Listen at once; `load` is called later, in the model's thread.
+
+        `url` is where it listens, with the port that was taken. Raises UndertoneError where the
+        address cannot be had.
+        """
+        self._socket = _listening(settings.host, settings.port)
+        host, port = self._socket.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        registry = CollectorRegistry()
+        metrics = ServeMetrics(registry)
+        self._model = ModelThread(load, metrics, queue_pairs=settings.queue_pairs, on_end=self.stop)
+        config = uvicorn.Config(
+            build_app(settings, self._model, metrics, registry),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=math.ceil(settings.timeout / 1000),
+        )
+        self._server = uvicorn.Server(config)
+
+    def stop(self) -> None:
+        """Take no more requests and finish those in flight."""
+        self._server.should_exit = True
+
+    def run(self) -> None:
+        """Serve until stopped. Raises UndertoneError where a fault of the model ends it."""
+        self._model.start()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._model.stop()
+            self._model.join(THREAD_END_SECONDS)
+            self._socket.close()
+        fault = self._model.fault
+        if isinstance(fault, UndertoneError):
+            raise fault
+        if isinstance(fault, MemoryError):
+            raise ModelError("out of memory", hint="Lower model.token_budget, and start it again.")
+        if fault is not None:
+            raise ModelError(f"the model has stopped: {type(fault).__name__}: {fault}") from fault
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UndertoneError(f"cannot serve on {host}: {error.strerror}") from None
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise UndertoneError(
+            f"cannot serve on {host}:{port}: {error.strerror}",
+            hint="Set serving.port, or --port, to a free port (0 picks one).",
+        ) from None
+    opened.setblocking(False)
+    return opened
