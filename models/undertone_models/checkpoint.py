@@ -4,6 +4,7 @@
     tokenizer.json, tokenizer_config.json
     model.safetensors                    the weights (torch engine)
     model.onnx                           the same as int8 (ONNX Runtime engine)
+    adapter/                             the prefix, of a prefix-tuned model (torch engine alone)
     undertone.json                       name, version, temperature, smoothing, max_tokens,
                                          target_markers
     README.md                            the model card
@@ -30,6 +31,7 @@ from undertone_models.marking import TargetMarkers
 
 BUNDLED_NAME = "undertone-minilm"
 DEFAULT_MAX_TOKENS = 128
+ADAPTER = "adapter"
 CONFIG, TOKENIZER, WEIGHTS, ONNX, DETAILS, CARD = (
     "config.json",
     "tokenizer.json",
@@ -121,6 +123,19 @@ class Checkpoint:
     def onnx_path(self) -> Path:
         """Where the ONNX model is, if it is there."""
         return self.path / ONNX
+
+    @property
+    def prefix_path(self) -> Path:
+        """Where the prefix of a prefix-tuned model is, if it is there."""
+        return self.path / ADAPTER
+
+    def require_no_prefix(self, purpose: str) -> None:
+        """Raise CheckpointError for a prefix-tuned model: its prefix runs in torch alone."""
+        if self.prefix_path.exists():
+            raise CheckpointError(
+                f"{self.path}: {purpose}: not for a prefix-tuned model",
+                hint="use --engine torch, or train it with --method full, lora or adalora",
+            )
 
     @property
     def weights_path(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -23,6 +24,8 @@ __all__ = [
     "StubClassifier",
     "load_classifier",
 ]
+
+log = logging.getLogger(__name__)
 
 Engine = Literal["auto", "onnx", "torch", "stub"]
 
@@ -73,6 +76,8 @@ def load_classifier(
     if engine not in ("auto", "onnx", "torch"):
         raise CheckpointError(f"engine: expected auto, onnx, torch or stub, not {engine!r}")
     checkpoint = Checkpoint.load(resolve(model))
+    if checkpoint.label_note:
+        log.warning("%s", checkpoint.label_note)
     if engine == "auto":
         engine = _best_engine(checkpoint)
     if engine == "onnx":

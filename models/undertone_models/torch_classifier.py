@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from undertone_models.batching import forward_packed
 from undertone_models.checkpoint import Checkpoint, CheckpointError
 from undertone_models.encoding import PairEncoder, padded, probabilities
-from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
+from undertone_models.pairs import EncodedPair, FloatArray, Pair
 
 CUDA_TOKEN_BUDGET = 65_536
 CPU_TOKEN_BUDGET = 2048
@@ -44,9 +44,15 @@ class TorchClassifier:
             torch.set_num_threads(threads)
         on_cuda = self._device.type == "cuda"
         self.token_budget = token_budget or (CUDA_TOKEN_BUDGET if on_cuda else CPU_TOKEN_BUDGET)
-        self._encoder = PairEncoder(checkpoint.tokenizer(), checkpoint.limited(max_tokens))
+        self._encoder = PairEncoder(
+            checkpoint.tokenizer(), checkpoint.limited(max_tokens), checkpoint.target_markers
+        )
         model = load_model(checkpoint, torch.bfloat16 if on_cuda else torch.float32)
         self._reads_type_ids = "token_type_ids" in inspect.signature(model.forward).parameters
+        if checkpoint.prefix_path.exists():
+            from undertone_models.adapters import with_prefix
+
+            model = with_prefix(model, checkpoint)
         self._model = model.to(self._device)
         if compile_model and on_cuda:
             self._model = torch.compile(self._model, dynamic=True)
@@ -66,8 +72,8 @@ class TorchClassifier:
             logits = self._model(**inputs).logits
         return probabilities(
             logits.float().cpu().numpy(),
-            self._checkpoint.label_order,
-            self._checkpoint.temperature,
+            self._checkpoint.label_columns,
+            self._checkpoint.calibration,
         )
 
     def classify(self, pairs: Sequence[Pair]) -> FloatArray:
@@ -81,7 +87,7 @@ class TorchClassifier:
         return tensor
 
 
-def load_model(checkpoint: Checkpoint, dtype: torch.dtype, *, attention: str = "sdpa") -> Any:
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     """The checkpoint's model in evaluation mode: safetensors only, no code of the checkpoint.
 
     Raises CheckpointError, also when the file lacks some weights (a bare encoder has no head, and
@@ -97,19 +103,20 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, *, attention: str = "
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            attn_implementation=attention,
             output_loading_info=True,
         )
     except Exception as error:  # safetensors, transformers and json each raise their own
         raise CheckpointError(
             f"{path}: the weights cannot be read: {_first_line(error)}",
-            hint="the folder must hold model.safetensors; pickled weights are not loaded",
+            hint="the folder must hold model.safetensors, of an architecture that transformers knows;"
+            " pickled weights are not loaded, and code of a checkpoint is not run",
         ) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(f"{path}: no sentiment classifier: it lacks {', '.join(missing[:4])}")
-    if model.config.num_labels != len(LABELS):
-        raise CheckpointError(f"{path}: {model.config.num_labels} outputs, expected {len(LABELS)}")
+    outputs = sum(map(len, checkpoint.label_columns))
+    if model.config.num_labels != outputs:
+        raise CheckpointError(f"{path}: {model.config.num_labels} outputs, expected {outputs}")
     return model.eval()
 
 

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from undertone.alerting.rules import RuleSet, load_rules
 from undertone.errors import BrokerError, ConfigurationError
-from undertone.settings import DEFAULT_FILE, ENV_PREFIX, KafkaSettings, Settings, load_settings
+from undertone.settings import (
+    DEFAULT_FILE,
+    DEFAULT_MODEL,
+    ENV_PREFIX,
+    KafkaSettings,
+    Settings,
+    load_settings,
+)
 from undertone.watchlist.subjects import Subject, Watchlist, load_watchlist
 
 if TYPE_CHECKING:
@@ -87,6 +94,36 @@ def check_environment(variables: Iterable[str]) -> list[Finding]:
         advice = f"; did you mean {near[0]}?" if near else ""
         message = f"names no setting, and is ignored{advice}"
         findings.append(Finding("environment", name, Status.NOTE, message))
+    return findings
+
+
+def check_models(settings: Settings) -> list[Finding]:
+    """Read the descriptions of the checkpoints that are named; loads and fetches none."""
+    from undertone.scoring.routing import load_detector
+    from undertone_models.checkpoint import Checkpoint, CheckpointError, is_hub_name
+
+    findings = []
+    for language, path in settings.model_paths.items():
+        if path is None or settings.model.engine == "stub":
+            continue
+        where = f"models.{language}" if language in settings.models else "model.path"
+        if is_hub_name(path) and not Path(path).exists():
+            message = f"{path} is no folder here; it is fetched when first needed"
+            findings.append(Finding("model", where, Status.NOTE, message))
+            continue
+        try:
+            checkpoint = Checkpoint.load(Path(path))
+        except CheckpointError as error:
+            findings.append(Finding("model", where, Status.WRONG, str(error)))
+            continue
+        findings.append(Finding("model", where, Status.OK, checkpoint.name))
+        if checkpoint.label_note:
+            findings.append(Finding("model", where, Status.NOTE, checkpoint.label_note))
+    if further := settings.model_paths.keys() - {DEFAULT_MODEL}:
+        try:
+            load_detector(further)
+        except ConfigurationError as error:
+            findings.append(_wrong("model", "models", error))
     return findings
 
 
@@ -196,8 +233,6 @@ def _named_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         if (file := getattr(kafka, name)) is not None:
             yield f"kafka.{name}", file
-    if settings.model.path is not None and settings.model.path.startswith((".", "/")):
-        yield "model.path", Path(settings.model.path)
 
 
 def _notes(watchlist: Watchlist) -> Iterator[str]:

@@ -47,6 +47,7 @@ PANE_MS = 10_000
 DEFAULT_FILE = Path("undertone.yaml")
 ENV_PREFIX = "UNDERTONE_"
 KAFKA_PORT = 9092
+DEFAULT_MODEL = "default"
 OWN_TOPICS = ("mentions", "trends", "alerts", "dead-letters")
 
 _BROKER = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+)(:(?P<port>\d{1,5}))?")
@@ -68,6 +69,13 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _language(value: str) -> str:
+    if not re.fullmatch(rf"[a-z]{{2,3}}|{DEFAULT_MODEL}", value):
+        raise ValueError(f"expected a language as a code such as zh, or {DEFAULT_MODEL}")
+    return value
+
+
+Language = Annotated[str, AfterValidator(_language)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -144,6 +152,32 @@ class MetricsSettings(ConfigSection):
     watch_port: Port | None = 9109
 
 
+class ServingSettings(ConfigSection):
+    """`undertone serve`; port 0 picks a free one."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 9110
+    token: SecretStr | None = Field(
+        default=None, min_length=1, description="what clients must send; none asks for none"
+    )
+    max_body_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 24)
+    max_pairs: int = Field(default=256, ge=1, description="in one request")
+    max_text_bytes: int = Field(default=1 << 16, ge=1)
+    queue_pairs: int = Field(default=4096, ge=1, description="that wait for the model")
+    timeout: DurationMs = Field(default=20_000, gt=0)
+
+    @model_validator(mode="after")
+    def _a_full_request_fits_the_queue(self) -> Self:
+        if self.max_pairs > self.queue_pairs:
+            raise ValueError("queue_pairs must not be less than max_pairs")
+        return self
+
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether other machines may ask, without a token."""
+        return self.token is None and self.host not in ("127.0.0.1", "::1", "localhost")
+
+
 class AlertmanagerSettings(ConfigSection):
     """Where `watch` pushes alerts itself; none leaves it to the Prometheus rules."""
 
@@ -172,10 +206,12 @@ class Settings(BaseSettings):
     rules: Path | None = None
     fields: dict[str, dict[str, FieldMapping]] = {}
     model: ModelSettings = ModelSettings()
+    models: dict[Language, Annotated[str, Field(min_length=1)]] = {}
     windows: tuple[DurationMs, ...] = (300_000, 3_600_000, 86_400_000)
     allowed_lateness: DurationMs = 3_600_000
     metrics: MetricsSettings = MetricsSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    serving: ServingSettings = ServingSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -212,6 +248,17 @@ class Settings(BaseSettings):
             if topic.name in own:
                 raise ValueError(f"raw_topics: {topic.name} is a topic that undertone writes")
         return self
+
+    @model_validator(mode="after")
+    def _the_default_model_is_named_once(self) -> Self:
+        if self.model.path is not None and DEFAULT_MODEL in self.models:
+            raise ValueError("model.path and models.default are the same setting; name one")
+        return self
+
+    @property
+    def model_paths(self) -> dict[str, str | None]:
+        """Checkpoint by language: `default` first (None: the bundled one)."""
+        return {DEFAULT_MODEL: self.model.path, **self.models}
 
     @property
     def effective_raw_topics(self) -> tuple[RawTopic, ...]:
@@ -268,10 +315,10 @@ def _read_document(path: Path) -> dict[str, Any]:
     _anchor(document, ("watchlist", "rules"), path.parent)
     if isinstance(kafka := document.get("kafka"), dict):
         _anchor(kafka, ("ssl_cafile", "ssl_certfile", "ssl_keyfile"), path.parent)
-    # A model may be a hub name (`org/name`), so only `./x` and `../x` are surely paths.
-    model = document.get("model")
-    if isinstance(model, dict) and str(model.get("path")).startswith("."):
-        model["path"] = str((path.parent / model["path"]).absolute())
+    if isinstance(model := document.get("model"), dict):
+        _anchor_models(model, ("path",), path.parent)
+    if isinstance(models := document.get("models"), dict):
+        _anchor_models(models, tuple(models), path.parent)
     return document
 
 
@@ -279,6 +326,13 @@ def _anchor(section: dict[str, Any], names: tuple[str, ...], folder: Path) -> No
     for name in names:
         if isinstance(section.get(name), str):
             section[name] = folder / Path(section[name]).expanduser()
+
+
+def _anchor_models(section: dict[str, Any], names: tuple[str, ...], folder: Path) -> None:
+    """A model may be a hub name (`org/name`), so only `./x` and `../x` are surely paths."""
+    for name in names:
+        if isinstance(section.get(name), str) and section[name].startswith("."):
+            section[name] = str((folder / section[name]).absolute())
 
 
 def _read_environment() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from undertone.errors import BrokerError, ConfigurationError, ModelError, TopicE
 from undertone.records import DeadLetter, Kind, Mention, Progress, RawPosition
 from undertone.scoring.accounting import accounting
 from undertone.scoring.partitions import Limits
-from undertone.scoring.pipeline import RawRecord, Reader, Reading, mentions_of, valid_scores
+from undertone.scoring.pipeline import RawRecord, Reader, Reading, mentions_of
 from undertone.scoring.service import ScoreService
 from undertone.settings import KafkaSettings, RawTopic, Settings
 from undertone.transport import clients
@@ -32,6 +32,7 @@ from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watchlist.matcher import Matcher
 from undertone.watchlist.subjects import Watchlist, load_watchlist
+from undertone_models.answers import valid_scores
 from undertone_models.classifier import StubClassifier
 
 pytestmark = pytest.mark.kafka

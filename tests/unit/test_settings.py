@@ -243,3 +243,39 @@ def test_settings_are_frozen() -> None:
 def test_yaml_builds_plain_data_only() -> None:
     with pytest.raises(ConfigurationError, match="is not valid YAML"):
         read_yaml(written("a: !!python/object/apply:os.getcwd []"))
+
+
+def test_without_models_there_is_the_default_alone() -> None:
+    assert load_settings().model_paths == {"default": None}
+    assert load_settings(written("model: {path: owner/name}")).model_paths == {
+        "default": "owner/name"
+    }
+
+
+def test_models_are_named_by_language_and_relative_to_their_file() -> None:
+    path = written("models: {default: ./english, zh: ../chinese, ja: owner/name}")
+    assert load_settings(path).model_paths == {
+        "default": str(path.parent / "english"),
+        "zh": str(path.parent / "../chinese"),
+        "ja": "owner/name",
+    }
+
+
+def test_further_models_leave_the_default_to_model_path() -> None:
+    path = written("model: {path: owner/name}\nmodels: {zh: owner/zh}")
+    assert load_settings(path).model_paths == {"default": "owner/name", "zh": "owner/zh"}
+
+
+def test_the_default_model_is_named_once() -> None:
+    text = "model: {path: owner/name}\nmodels: {default: owner/other}"
+    assert "model.path and models.default are the same setting" in mistake(text)
+
+
+def test_a_language_is_a_code() -> None:
+    assert "expected a language as a code such as zh" in mistake("models: {Chinese: owner/name}")
+
+
+def test_models_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERTONE_MODELS", '{"zh": "owner/zh"}')
+    monkeypatch.setenv("UNDERTONE_MODELS__JA", "owner/ja")
+    assert load_settings().model_paths == {"default": None, "zh": "owner/zh", "ja": "owner/ja"}

@@ -42,6 +42,8 @@ def command(
 
     findings, settings = checking.check_settings(config, prefix=prefix, bootstrap=bootstrap)
     findings += checking.check_environment(os.environ)
+    if settings:
+        findings += checking.check_models(settings)
     named_watchlist = watchlist or (settings.watchlist if settings else None)
     if named_watchlist or settings:
         found, subjects = checking.check_watchlist(named_watchlist)

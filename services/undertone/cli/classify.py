@@ -59,18 +59,10 @@ def command(
 
 def as_results(pairs: list[Pair], probabilities: FloatArray) -> list[dict[str, Any]]:
     """One object a pair, probabilities to three decimals."""
-    from undertone_models.classifier import LABELS
+    from undertone_models.answers import answer_of
 
     return [
-        {
-            "text": pair.text,
-            "target": pair.target,
-            "label": LABELS[int(row.argmax())],
-            **{
-                f"p_{label}": round(float(value), 3)
-                for label, value in zip(LABELS, row, strict=True)
-            },
-        }
+        {"text": pair.text, "target": pair.target, **answer_of(row)}
         for pair, row in zip(pairs, probabilities, strict=True)
     ]
 

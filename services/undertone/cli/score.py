@@ -45,8 +45,9 @@ def command(
     from prometheus_client import CollectorRegistry
 
     from undertone.errors import ConfigurationError, ModelError
+    from undertone.scoring.routing import load_detector
     from undertone.scoring.service import ScoreService
-    from undertone.settings import load_settings
+    from undertone.settings import DEFAULT_MODEL, load_settings
     from undertone.telemetry import configure_logging, serve_metrics
     from undertone.watchlist.subjects import load_watchlist
     from undertone_models.checkpoint import CheckpointError
@@ -60,14 +61,21 @@ def command(
             "no watchlist is named", hint="Set `watchlist` in undertone.yaml, or give --watchlist."
         )
     subjects = load_watchlist(watchlist)
+    paths = settings.model_paths
+    if model is not None:
+        paths[DEFAULT_MODEL] = model
     try:
-        classifier = load_classifier(
-            engine.value if engine else settings.model.engine,
-            model or settings.model.path,
-            threads=settings.model.threads,
-            max_tokens=settings.model.max_tokens,
-            token_budget=settings.model.token_budget,
-        )
+        # A checkpoint that reads several languages is loaded once.
+        loaded = {
+            path: load_classifier(
+                engine.value if engine else settings.model.engine,
+                path,
+                threads=settings.model.threads,
+                max_tokens=settings.model.max_tokens,
+                token_budget=settings.model.token_budget,
+            )
+            for path in dict.fromkeys(paths.values())
+        }
     except CheckpointError as error:
         raise ModelError(error.message, hint=error.hint) from None
     registry = CollectorRegistry()
@@ -75,7 +83,15 @@ def command(
     served = serve_metrics(registry, settings.metrics.host, port)
     if served is not None:
         err.print(f"metrics: http://{settings.metrics.host}:{served}/metrics")
-    service = ScoreService(settings, subjects, classifier, registry)
+    by_language = {language: loaded[path] for language, path in paths.items()}
+    service = ScoreService(
+        settings,
+        subjects,
+        by_language.pop(DEFAULT_MODEL),
+        registry,
+        by_language=by_language,
+        detect=load_detector(by_language) if by_language else None,
+    )
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -6,10 +6,8 @@ import hashlib
 import threading
 from collections import OrderedDict
 
+from undertone_models.answers import Scores
 from undertone_models.classifier import Pair
-
-Scores = tuple[float, float, float]
-"""Probabilities of negative, neutral, positive."""
 
 
 class ScoreCache:
@@ -54,4 +52,6 @@ class ScoreCache:
         digest.update(text)
         if pair.target is not None:
             digest.update(b"\0" + pair.target.encode("utf-8", "surrogatepass"))
+        if pair.span is not None:
+            digest.update(b"\0%d-%d" % pair.span)
         return digest.digest()

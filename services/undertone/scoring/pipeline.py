@@ -8,28 +8,26 @@ Reads no clock, no network, no global: the service brings records, times and sco
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import xxhash
 
 from undertone.errors import RecordError
 from undertone.field_mapping import mapping_for
 from undertone.records import Mention, MentionStatus, RawMessage, RawPosition
-from undertone.scoring.cache import Scores
 from undertone.scoring.fingerprint import fingerprint
+from undertone.scoring.routing import LanguageRouter
 from undertone.scoring.windows import excerpt, windows_around
-from undertone.settings import FieldMapping, RawTopic
+from undertone.settings import DEFAULT_MODEL, FieldMapping, RawTopic
 from undertone.transport.codec import decode_raw, tick_instant
 from undertone.watchlist.matcher import Matcher, SubjectMatch, joined_text
+from undertone_models.answers import Scores
 from undertone_models.classifier import Pair
 
 # What the target and the special tokens take of the model's limit.
 RESERVED_TOKENS = 16
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class RawRecord(NamedTuple):
@@ -80,13 +78,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A readable message and the subjects that it is about; without drafts it matched none."""
+    """A readable message and the subjects that it is about; without drafts it matched none.
+
+    `route` names the model that is to read it: `default`, or a language.
+    """
 
     message: RawMessage
     drafts: tuple[Draft, ...]
     ignored_tags: int
     text_hash: str
     fingerprint: str
+    route: str = DEFAULT_MODEL
 
     @property
     def pairs(self) -> list[Pair]:
@@ -103,8 +105,10 @@ class Reader:
         topics: Sequence[RawTopic],
         fields: Mapping[str, Mapping[str, FieldMapping]],
         max_tokens: int,
+        router: LanguageRouter | None = None,
     ) -> None:
-        self._matcher = matcher
+        """Without `router` the default model reads everything."""
+        self._matcher, self._router = matcher, router or LanguageRouter()
         self._kinds = {topic.name: topic.kind for topic in topics}
         self._mappings = {topic.name: mapping_for(topic.name, fields) for topic in topics}
         self._token_limit = max_tokens - RESERVED_TOKENS if max_tokens > 32 else max_tokens
@@ -143,6 +147,7 @@ class Reader:
             ignored,
             xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogatepass")),
             fingerprint(text),
+            self._router.route(message, text),
         )
 
     def _draft(self, text: str, match: SubjectMatch) -> Draft:
@@ -224,41 +229,3 @@ def in_thousandths(scores: Scores) -> Scores:
     for index in by_remainder[: 1000 - sum(floors)]:
         floors[index] += 1
     return floors[0] / 1000, floors[1] / 1000, floors[2] / 1000
-
-
-def valid_scores(row: Sequence[float]) -> Scores | None:
-    """One row of a classifier's output, or None where it is no distribution."""
-    negative, neutral, positive = (float(value) for value in row)
-    numbers = (negative, neutral, positive)
-    if not all(math.isfinite(number) and number >= 0 for number in numbers):
-        return None
-    return numbers if math.fsum(numbers) > 0 else None
-
-
-def bisected(
-    call: Callable[[Sequence[T]], Sequence[R]],
-    items: Sequence[T],
-    on_failure: Callable[[T, Exception], None],
-) -> list[R | None]:
-    """`call(items)`; where it raises, the halves apart, so that only poisonous items give None.
-
-    Memory that runs out is a fault of the environment and is raised.
-    """
-    if not items:
-        return []
-    try:
-        results = call(items)
-        if len(results) != len(items):
-            raise ValueError(f"{len(results)} results for {len(items)} pairs")
-    except MemoryError:
-        raise
-    except Exception as error:
-        if len(items) == 1:
-            on_failure(items[0], error)
-            return [None]
-        middle = len(items) // 2
-        return [
-            *bisected(call, items[:middle], on_failure),
-            *bisected(call, items[middle:], on_failure),
-        ]
-    return list(results)

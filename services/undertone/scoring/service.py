@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -18,10 +20,10 @@ from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from undertone.errors import BrokerError, UndertoneError
+from undertone.handoff import Handoff
 from undertone.records import Progress
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.delivery import Delivery, Sender, progress_records
-from undertone.scoring.handoff import Handoff
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.partitions import (
     DEFAULT_LIMITS,
@@ -31,9 +33,10 @@ from undertone.scoring.partitions import (
     OwnedPartitions,
 )
 from undertone.scoring.pipeline import Reader
-from undertone.scoring.stages import Decoding, Forwarding, Job, Stage, Tokenising, ToScore
+from undertone.scoring.routing import Detect, LanguageRouter
+from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Stage, Tokenising
 from undertone.scoring.topic_clocks import check_raw_clocks
-from undertone.settings import Settings
+from undertone.settings import DEFAULT_MODEL, Settings
 from undertone.transport import clients
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watchlist.matcher import Matcher
@@ -56,33 +59,50 @@ class ScoreService:
         classifier: SentimentClassifier,
         registry: CollectorRegistry,
         *,
+        by_language: Mapping[str, SentimentClassifier] | None = None,
+        detect: Detect | None = None,
         limits: Limits = DEFAULT_LIMITS,
         clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
+        """`by_language`: those that read a language instead of `classifier`; they need `detect`."""
         self._settings, self._limits, self._clocks = settings, limits, clocks
         self._names = TopicNames(settings.prefix)
         self._metrics = ScoreMetrics(registry)
         self._topics = {topic.name: topic for topic in settings.effective_raw_topics}
-        self._classifier = classifier
+        router = LanguageRouter(by_language, detect) if by_language and detect else None
         self._reader = Reader(
             Matcher(watchlist),
             settings.effective_raw_topics,
             settings.fields,
             settings.model.max_tokens,
+            router,
         )
         self._stopping = threading.Event()
         self._fault: BaseException | None = None
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
         self._to_decode: Handoff[Job] = Handoff(UNBOUNDED)
-        self._to_tokenise: Handoff[Job] = Handoff(limits.pairs)
-        self._to_forward: Handoff[ToScore] = Handoff(limits.pairs)
         self._to_send: Handoff[Job] = Handoff(UNBOUNDED)
-        self._queues: dict[str, Handoff[Any]] = {
-            "decode": self._to_decode,
-            "tokenise": self._to_tokenise,
-            "forward": self._to_forward,
-            "produce": self._to_send,
+        self._lanes = self._lanes_of({DEFAULT_MODEL: classifier, **(by_language or {})})
+        lanes = set(self._lanes.values())
+        self._queues: dict[str, list[Handoff[Any]]] = {
+            "decode": [self._to_decode],
+            "tokenise": [lane.to_tokenise for lane in lanes],
+            "forward": [lane.to_forward for lane in lanes],
+            "produce": [self._to_send],
         }
+
+    def _lanes_of(self, classifiers: Mapping[str, SentimentClassifier]) -> dict[str, Lane]:
+        """A lane for each route; routes that are read by the same checkpoint share one."""
+        by_name = {
+            classifier.name: Lane(
+                classifier,
+                ScoreCache(classifier.name, self._settings.model.cache_entries),
+                Handoff(self._limits.pairs),
+                Handoff(self._limits.pairs),
+            )
+            for classifier in classifiers.values()
+        }
+        return {route: by_name[classifier.name] for route, classifier in classifiers.items()}
 
     def stop(self) -> None:
         """End `run` soon: finish what is in flight, commit, leave the group."""
@@ -133,7 +153,8 @@ class ScoreService:
             faulted=lambda: self._fault is not None,
         )
         stages = self._start_stages(sender)
-        log.info("scoring %s with %s", ", ".join(self._topics), self._classifier.name)
+        models = ", ".join(f"{name} ({route})" for route, name in self._model_names.items())
+        log.info("scoring %s with %s", ", ".join(self._topics), models)
         try:
             consumer.subscribe(list(self._topics), listener=partitions)
             while not self._stopping.is_set():
@@ -148,43 +169,39 @@ class ScoreService:
             self._note_fault(fault)
             raise
         finally:
-            for queue in self._queues.values():
+            for queue in chain.from_iterable(self._queues.values()):
                 queue.close()
             sender.close(self._limits.stop_seconds, discard=self._fault is not None)
         for stage in stages:
             stage.join(1.0)
 
     def _start_stages(self, sender: Sender) -> list[Stage]:
-        metrics, classifier = self._metrics, self._classifier
-        cache = ScoreCache(classifier.name, self._settings.model.cache_entries)
+        metrics = self._metrics
         decoding = Decoding(
-            self._reader,
-            cache,
-            metrics,
-            source=self._to_decode,
-            to_tokenise=self._to_tokenise,
-            done=self._to_send,
+            self._reader, self._lanes, metrics, source=self._to_decode, done=self._to_send
         )
-        tokenising = Tokenising(classifier, metrics, self._to_tokenise, self._to_forward)
-        forwarding = Forwarding(classifier, cache, metrics, self._to_forward, self._to_send)
         delivery = Delivery(
             sender,
             metrics,
             self._to_send,
             names=self._names,
             mentions_partitions=self._settings.mentions_partitions,
-            model=classifier.name,
+            models=self._model_names,
             wall_ms=self._clocks.wall_ms,
         )
-        stages = [
-            Stage("decode", decoding.step, self._note_fault),
-            Stage("tokenise", tokenising.step, self._note_fault),
-            Stage("forward", forwarding.step, self._note_fault),
-            Stage("produce", delivery.step, self._note_fault),
-        ]
+        steps = [("decode", decoding.step)]
+        for lane in set(self._lanes.values()):
+            steps.append(("tokenise", Tokenising(lane, metrics).step))
+            steps.append(("forward", Forwarding(lane, metrics, self._to_send).step))
+        steps.append(("produce", delivery.step))
+        stages = [Stage(name, step, self._note_fault) for name, step in steps]
         for stage in stages:
             stage.start()
         return stages
+
+    @property
+    def _model_names(self) -> dict[str, str]:
+        return {route: lane.classifier.name for route, lane in self._lanes.items()}
 
     def _keep_up(self, partitions: OwnedPartitions, sender: Sender) -> None:
         """Settle, commit and publish whatever is due."""
@@ -193,8 +210,8 @@ class ScoreService:
         if now - self._last_claim >= limits.progress_seconds:
             self._last_claim = now
             partitions.claim_ends()
-            for name, queue in self._queues.items():
-                self._metrics.queue_items.labels(name).set(len(queue))
+            for name, queues in self._queues.items():
+                self._metrics.queue_items.labels(name).set(sum(map(len, queues)))
         if now - self._last_commit >= limits.commit_seconds:
             self._last_commit = now
             partitions.commit()

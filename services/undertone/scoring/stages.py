@@ -6,15 +6,14 @@ them, so that no job is touched by two threads at once.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from undertone.scoring.cache import ScoreCache, Scores
-from undertone.scoring.handoff import Handoff
+from undertone.handoff import Handoff
+from undertone.scoring.cache import ScoreCache
 from undertone.scoring.ledger import Entry, Ledger
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import (
@@ -23,19 +22,16 @@ from undertone.scoring.pipeline import (
     Reading,
     Rejected,
     Tick,
-    bisected,
-    valid_scores,
 )
-from undertone_models.batching import pack
+from undertone.telemetry import FailureLog
+from undertone_models.answers import Scores, valid_scores
+from undertone_models.batching import bisected, pack
 from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
 
 DECODE_RECORDS = 256
 TOKENISE_JOBS = 256
 LOOKAHEAD_PAIRS = 512
 LINGER_SECONDS = 0.002
-FAILURES_LOGGED = 20
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +54,16 @@ class ToScore(NamedTuple):
     jobs: list[Job]
 
 
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """One model's own way through the pipeline: its queues, its cache; no batch mixes models."""
+
+    classifier: SentimentClassifier
+    cache: ScoreCache
+    to_tokenise: Handoff[Job]
+    to_forward: Handoff[ToScore]
+
+
 class Stage(threading.Thread):
     """A thread that repeats `step` until it returns False; a fault goes to `on_fault`."""
 
@@ -77,20 +83,20 @@ class Stage(threading.Thread):
 
 
 class Decoding:
-    """Raw records → readings; what needs no model goes straight to `done`."""
+    """Raw records → readings, each into its model's lane, or where no model is needed to `done`."""
 
     def __init__(
         self,
         reader: Reader,
-        cache: ScoreCache,
+        lanes: Mapping[str, Lane],
         metrics: ScoreMetrics,
         *,
         source: Handoff[Job],
-        to_tokenise: Handoff[Job],
         done: Handoff[Job],
     ) -> None:
-        self._reader, self._cache, self._metrics = reader, cache, metrics
-        self._source, self._to_tokenise, self._done = source, to_tokenise, done
+        """`lanes` has one for every route that the reader may name."""
+        self._reader, self._lanes, self._metrics = reader, lanes, metrics
+        self._source, self._done = source, done
 
     def step(self) -> bool:
         """Read what has queued."""
@@ -98,19 +104,20 @@ class Decoding:
         started = time.perf_counter()
         ready = [(job, self._read(job)) for job in jobs if not job.ledger.dropped]
         self._metrics.stage_seconds.labels("decode").inc(time.perf_counter() - started)
-        for job, complete in ready:
-            (self._done if complete else self._to_tokenise).put(job)
+        for job, lane in ready:
+            (self._done if lane is None else lane.to_tokenise).put(job)
         return bool(jobs)
 
-    def _read(self, job: Job) -> bool:
-        """Fill in the reading and the scores known already; whether that is all."""
+    def _read(self, job: Job) -> Lane | None:
+        """Fill in the reading and the scores known already; the lane, if that is not all."""
         job.reading = reading = self._reader.read(job.record)
         if not isinstance(reading, Reading):
-            return True
+            return None
+        lane = self._lanes[reading.route]
         if reading.ignored_tags:
             self._metrics.ignored_tags.inc(reading.ignored_tags)
         for pair in reading.pairs:
-            scores = self._cache.get(pair)
+            scores = lane.cache.get(pair)
             if scores is None:
                 job.missing += 1
             else:
@@ -119,21 +126,15 @@ class Decoding:
             self._metrics.cache_requests.labels("hit").inc(len(job.scores))
         if job.missing:
             self._metrics.cache_requests.labels("miss").inc(job.missing)
-        return job.missing == 0
+        return lane if job.missing else None
 
 
 class Tokenising:
     """Pairs → tokens; a pair that several jobs wait for is tokenised and scored once."""
 
-    def __init__(
-        self,
-        classifier: SentimentClassifier,
-        metrics: ScoreMetrics,
-        source: Handoff[Job],
-        to_forward: Handoff[ToScore],
-    ) -> None:
-        self._classifier, self._metrics = classifier, metrics
-        self._source, self._to_forward = source, to_forward
+    def __init__(self, lane: Lane, metrics: ScoreMetrics) -> None:
+        self._classifier, self._metrics = lane.classifier, metrics
+        self._source, self._to_forward = lane.to_tokenise, lane.to_forward
         self._failures = FailureLog("tokenise")
 
     def step(self) -> bool:
@@ -156,16 +157,9 @@ class Tokenising:
 class Forwarding:
     """Tokens → scores, in batches of like length within the model's token budget."""
 
-    def __init__(
-        self,
-        classifier: SentimentClassifier,
-        cache: ScoreCache,
-        metrics: ScoreMetrics,
-        source: Handoff[ToScore],
-        done: Handoff[Job],
-    ) -> None:
-        self._classifier, self._cache, self._metrics = classifier, cache, metrics
-        self._source, self._done = source, done
+    def __init__(self, lane: Lane, metrics: ScoreMetrics, done: Handoff[Job]) -> None:
+        self._classifier, self._cache, self._metrics = lane.classifier, lane.cache, metrics
+        self._source, self._done = lane.to_forward, done
         self._failures = FailureLog("forward")
 
     def step(self) -> bool:
@@ -207,23 +201,3 @@ class Forwarding:
             job.missing -= 1
             if job.missing == 0:
                 self._done.put(job)
-
-
-class FailureLog:
-    """Says that the classifier failed on a pair, but not thousands of times."""
-
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
-        self._count = 0
-
-    def note(self, _item: object, error: Exception) -> None:
-        """One pair stays unscored."""
-        self._count += 1
-        if self._count <= FAILURES_LOGGED or self._count % 1000 == 0:
-            log.warning(
-                "the classifier failed on a pair in %s (number %d), it stays unscored: %s: %s",
-                self._stage,
-                self._count,
-                type(error).__name__,
-                error,
-            )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import sentencex
 
@@ -17,7 +18,12 @@ from undertone.records import EXCERPT_LIMIT
 WINDOW_LIMIT = 3
 # Word pieces of common English are about four and a half characters long; six to a piece errs
 # on the side of too few, and one to a CJK character is exact.
-_PIECE = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|\w{1,6}|[^\w\s]")
+PIECE_LENGTH = 6
+_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
+_PIECE = re.compile(rf"[{_CJK}]|[^\W{_CJK}]{{1,{PIECE_LENGTH}}}|[^\w\s]")
+# How far from where a text is cut a space may lie, to be cut at instead. Scripts without spaces
+# between words may have one here and there, and what stands before it is not to be lost.
+WORD_LENGTH = 24
 
 Span = tuple[int, int]
 
@@ -69,6 +75,8 @@ def windows_around(text: str, spans: Sequence[Span], token_limit: int) -> tuple[
 def _sentences(text: str) -> list[Span]:
     """Sentences as spans that cover the text without gaps (library: sentencex)."""
     spans: list[Span] = []
+    # What ends a sentence in other scripts (。！？…) is known to the English rules too; a language
+    # of its own would add its abbreviations, and for some take the English ones away.
     at = 0
     for sentence in sentencex.segment("en", text):
         found = text.find(sentence, at)
@@ -100,12 +108,21 @@ def _grown(sizes: Sequence[int], anchor: int, token_limit: int) -> range:
 
 def _cut(text: str, sentence: Span, at: int, token_limit: int) -> Span:
     """A piece of an endless sentence: from a third of the limit before `at`, at word borders."""
-    begin = max(sentence[0], at - token_limit)
-    end = min(sentence[1], begin + 3 * token_limit)
-    if begin > sentence[0]:
-        space = text.find(" ", begin, at)
-        begin = space + 1 if space >= 0 else begin
-    return begin, end
+    reach = token_limit * (PIECE_LENGTH + 1)  # characters that surely hold so many pieces of words
+    earliest, latest = max(sentence[0], at - reach), min(sentence[1], at + reach)
+    before = [piece.start() for piece in _PIECE.finditer(text, earliest, at)][-(token_limit // 3) :]
+    pieces = _PIECE.finditer(text, at, latest)
+    after = [piece.end() for piece in islice(pieces, token_limit - len(before))]
+    begin = before[0] if before else at
+    return _word_start(text, begin, at), after[-1] if after else latest
+
+
+def _word_start(text: str, begin: int, latest: int) -> int:
+    """`begin`, or where a word begins shortly after it, not after `latest`."""
+    if begin == 0 or text[begin - 1].isspace():
+        return begin
+    space = text.find(" ", begin, min(begin + WORD_LENGTH, latest))
+    return space + 1 if space >= 0 else begin
 
 
 def excerpt(text: str, spans: Sequence[Span]) -> str:
@@ -113,13 +130,13 @@ def excerpt(text: str, spans: Sequence[Span]) -> str:
     first = min(spans)[0] if spans else 0
     if len(text) > EXCERPT_LIMIT:
         begin = max(0, min(first - EXCERPT_LIMIT // 3, len(text) - EXCERPT_LIMIT))
-        if begin > 0:
-            space = text.find(" ", begin, first)
-            begin = space + 1 if space >= 0 else begin
+        begin = _word_start(text, begin, first)
         piece = text[begin : begin + EXCERPT_LIMIT + 1]
         line = " ".join(piece.split())
         line = f"…{line}" if begin > 0 else line
         if begin + len(piece) < len(text) or len(line) > EXCERPT_LIMIT:
-            line = line[: EXCERPT_LIMIT - 1].rsplit(" ", 1)[0] + "…"
+            line = line[: EXCERPT_LIMIT - 1]
+            space = line.rfind(" ", len(line) - WORD_LENGTH)
+            line = (line[:space] if space >= 0 else line) + "…"
         return line[:EXCERPT_LIMIT]
     return " ".join(text.split())

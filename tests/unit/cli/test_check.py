@@ -70,6 +70,32 @@ def test_every_wrong_file_is_shown_in_one_run() -> None:
     )
 
 
+def test_models_are_read_and_say_what_is_odd_about_their_labels() -> None:
+    two = Path("two")
+    two.mkdir()
+    config = {"id2label": {"0": "NEGATIVE", "1": "POSITIVE"}, "max_position_embeddings": 64}
+    (two / "config.json").write_text(json.dumps(config))
+    Path("undertone.yaml").write_text(
+        "watchlist: watchlist.yaml\nmodel: {path: owner/name}\nmodels: {de: ./two, zh: ./none}"
+    )
+    result = run("--offline", "--json")
+    found = [each for each in json.loads(result.stdout)["findings"] if each["part"] == "model"]
+    assert [(each["where"], each["status"]) for each in found] == [
+        ("model.path", "note"),
+        ("models.de", "ok"),
+        ("models.de", "note"),
+        ("models.zh", "wrong"),
+    ]
+    assert "p_neutral is always 0" in found[2]["message"]
+
+
+def test_a_language_that_nobody_can_tell_is_wrong() -> None:
+    Path("undertone.yaml").write_text("watchlist: watchlist.yaml\nmodels: {qq: owner/name}")
+    result = run("--offline")
+    assert result.exit_code == 2
+    assert "does not know qq" in result.stdout
+
+
 def test_without_a_watchlist_something_is_missing() -> None:
     result = run("--offline")
     assert result.exit_code == 2
@@ -97,7 +123,8 @@ def test_files_that_the_settings_name_must_be_there() -> None:
     result = run("--offline")
     assert result.exit_code == 2
     assert "kafka.ssl_cafile: there is no such file" in result.stdout
-    assert "model.path: there is no such file" in result.stdout
+    assert "model.path" in result.stdout
+    assert "no such checkpoint folder" in result.stdout
 
 
 def test_variables_that_name_no_setting_are_noted() -> None:

@@ -42,3 +42,10 @@ def test_it_never_outgrows_its_bound(texts: list[str], entries: int) -> None:
         cache.put(Pair(text), SCORES)
         assert cache.get(Pair(text)) == SCORES
     assert len(cache) <= entries
+
+
+def test_two_places_of_one_target_are_two_questions() -> None:
+    cache = ScoreCache("model@1", 10)
+    cache.put(Pair("a bar by the bar", "bar", (2, 5)), (0.1, 0.2, 0.7))
+    assert cache.get(Pair("a bar by the bar", "bar", (13, 16))) is None
+    assert cache.get(Pair("a bar by the bar", "bar")) is None

@@ -16,16 +16,15 @@ from undertone.scoring.pipeline import (
     Reading,
     Rejected,
     Tick,
-    bisected,
     in_thousandths,
     mentions_of,
-    valid_scores,
     weighted_mean,
 )
 from undertone.settings import FieldMapping, RawTopic
 from undertone.transport.codec import tick_headers
 from undertone.watchlist.matcher import Matcher
 from undertone.watchlist.subjects import Watchlist
+from undertone_models.classifier import Pair
 
 WATCHLIST = Watchlist.model_validate(
     {
@@ -70,7 +69,7 @@ def test_a_message_about_nobody_has_no_drafts() -> None:
 def test_a_tagged_subject_is_read_under_its_name_from_the_start() -> None:
     (draft,) = read(text="Profit warning at the tool maker", subjects=["Acme"]).drafts
     ((pair, _),) = draft.parts
-    assert pair == ("Profit warning at the tool maker", "Acme Corp")
+    assert pair == Pair("Profit warning at the tool maker", "Acme Corp")
 
 
 def test_unknown_tags_are_counted() -> None:
@@ -150,36 +149,3 @@ def test_thousandths_sum_to_one(row: tuple[float, float, float]) -> None:
     assert all(
         abs(value - part / sum(row)) <= 0.001 for value, part in zip(rounded, row, strict=True)
     )
-
-
-@pytest.mark.parametrize("row", [(float("nan"), 0, 0), (float("inf"), 0, 0), (-1, 1, 1), (0, 0, 0)])
-def test_what_is_no_distribution_is_no_score(row: tuple[float, float, float]) -> None:
-    assert valid_scores(row) is None
-
-
-@given(st.lists(st.integers(), max_size=60), st.sets(st.integers(min_value=0, max_value=59)))
-def test_only_poisonous_items_are_lost(items: list[int], poisoned: set[int]) -> None:
-    boxed = [(item, position) for position, item in enumerate(items)]
-    bad = {pair for pair in boxed if pair[1] in poisoned}
-
-    def call(part: Sequence[tuple[int, int]]) -> list[int]:
-        if bad.intersection(part):
-            raise RuntimeError("poison")
-        return [item * 2 for item, _ in part]
-
-    failures: list[tuple[int, int]] = []
-    results = bisected(call, boxed, lambda item, _error: failures.append(item))
-    assert results == [None if pair in bad else pair[0] * 2 for pair in boxed]
-    assert set(failures) == bad
-
-
-def test_a_result_too_few_is_a_failure() -> None:
-    assert bisected(lambda part: [1] * (len(part) - 1), [1, 2], lambda *_: None) == [None, None]
-
-
-def test_memory_that_runs_out_is_not_the_pairs_fault() -> None:
-    def call(part: Sequence[int]) -> list[int]:
-        raise MemoryError
-
-    with pytest.raises(MemoryError):
-        bisected(call, [1, 2], lambda *_: None)

@@ -16,14 +16,15 @@ from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from undertone.errors import BrokerError
+from undertone.handoff import Handoff
 from undertone.records import DeadLetter, Kind, Mention
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.delivery import Delivery, Sender
-from undertone.scoring.handoff import Handoff
 from undertone.scoring.ledger import Ledger, Outgoing, Totals
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import RawRecord, Reader
-from undertone.scoring.stages import Decoding, Forwarding, Job, Tokenising
+from undertone.scoring.routing import LanguageRouter
+from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Tokenising
 from undertone.settings import RawTopic
 from undertone.transport.codec import partition_of, tick_headers
 from undertone.transport.topics import TopicNames
@@ -95,6 +96,7 @@ class Pipeline:
     """All stages, wired as the service wires them."""
 
     classifier: Any
+    by_language: dict[str, Any] = field(default_factory=dict)
     producer: FakeProducer = field(default_factory=FakeProducer)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     faults: list[BaseException] = field(default_factory=list)
@@ -103,28 +105,33 @@ class Pipeline:
         metrics = ScoreMetrics(self.registry)
         self.ledger = Ledger("t.news", 0, 0, Totals())
         self.source: Handoff[Job] = Handoff(10_000)
-        tokenise: Handoff[Job] = Handoff(10_000)
-        forward: Handoff[Any] = Handoff(10_000)
         done: Handoff[Job] = Handoff(10_000)
-        self.queues: list[Handoff[Any]] = [self.source, tokenise, forward, done]
-        cache = ScoreCache("m@1", 100)
-        reader = Reader(Matcher(WATCHLIST), [TOPIC], {}, max_tokens=64)
+        lanes = {
+            route: Lane(
+                classifier, ScoreCache(classifier.name, 100), Handoff(10_000), Handoff(10_000)
+            )
+            for route, classifier in {"default": self.classifier, **self.by_language}.items()
+        }
+        router = LanguageRouter(self.by_language, lambda text: None if text.isascii() else "zh")
+        reader = Reader(Matcher(WATCHLIST), [TOPIC], {}, 64, router)
+        delivery = Delivery(
+            Sender(self.producer, self.faults.append),
+            metrics,
+            done,
+            names=TopicNames("t"),
+            mentions_partitions=MENTIONS_PARTITIONS,
+            models={route: lane.classifier.name for route, lane in lanes.items()},
+            wall_ms=lambda: 9000,
+        )
+        self.queues: list[Handoff[Any]] = [self.source]
         self.steps: list[Callable[[], bool]] = [
-            Decoding(
-                reader, cache, metrics, source=self.source, to_tokenise=tokenise, done=done
-            ).step,
-            Tokenising(self.classifier, metrics, tokenise, forward).step,
-            Forwarding(self.classifier, cache, metrics, forward, done).step,
-            Delivery(
-                Sender(self.producer, self.faults.append),
-                metrics,
-                done,
-                names=TopicNames("t"),
-                mentions_partitions=MENTIONS_PARTITIONS,
-                model="m@1",
-                wall_ms=lambda: 9000,
-            ).step,
+            Decoding(reader, lanes, metrics, source=self.source, done=done).step
         ]
+        for lane in lanes.values():
+            self.queues += [lane.to_tokenise, lane.to_forward]
+            self.steps += [Tokenising(lane, metrics).step, Forwarding(lane, metrics, done).step]
+        self.queues.append(done)
+        self.steps.append(delivery.step)
 
     def admit(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         record = RawRecord("t.news", 0, self.ledger.read_offset, 5000, value, headers)
@@ -138,7 +145,7 @@ class Pipeline:
 
     def finish(self) -> None:
         while any(len(queue) for queue in self.queues):
-            for index in range(4):
+            for index in range(len(self.steps)):
                 self.step(index)
         self.producer.acknowledge()
         self.ledger.settle()
@@ -152,9 +159,9 @@ class Pipeline:
         ]
 
 
-def message(text: str) -> bytes:
+def message(text: str, **fields: str) -> bytes:
     return json.dumps(
-        {"source": "wire", "published_at": "2026-01-31T09:30:00Z", "text": text}
+        {"source": "wire", "published_at": "2026-01-31T09:30:00Z", "text": text} | fields
     ).encode()
 
 
@@ -282,3 +289,44 @@ def test_the_first_refusal_closes_the_producer_and_is_the_fault() -> None:
     (fault,) = faults
     assert isinstance(fault, BrokerError)
     assert "expired" in str(fault)
+
+
+class Named(StubClassifier):
+    """A model of its own name, which keeps the texts of each batch that it is given."""
+
+    def __init__(self, name: str, token_budget: int) -> None:
+        super().__init__(token_budget=token_budget)
+        self._name = name
+        self.batches: list[int] = []
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+        self.batches.append(len(batch))
+        rows = np.zeros((len(batch), 3), dtype=np.float32)
+        rows[:, 0 if self._name == "zh@1" else 2] = 1
+        return rows
+
+
+def test_each_language_has_its_model_and_no_batch_mixes_them() -> None:
+    english, chinese = Named("en@1", 10_000), Named("zh@1", 1)
+    pipeline = Pipeline(english, {"zh": chinese})
+    for number in range(6):
+        pipeline.admit(message(f"Acme wins {number}"))
+        pipeline.admit(message(f"Acme 大跌 {number}"))
+    pipeline.finish()
+    assert [mention.model for mention in pipeline.mentions] == ["en@1", "zh@1"] * 6
+    assert [mention.p_negative for mention in pipeline.mentions] == [0.0, 1.0] * 6
+    assert (english.batches, chinese.batches) == ([6], [1] * 6)
+
+
+def test_an_answer_is_remembered_for_its_model_alone() -> None:
+    english, chinese = Named("en@1", 10_000), Named("zh@1", 10_000)
+    pipeline = Pipeline(english, {"zh": chinese})
+    for language in ("en", "zh", "en", "zh"):
+        pipeline.admit(message("Acme wins", language=language))
+        pipeline.finish()
+    assert [mention.model for mention in pipeline.mentions] == ["en@1", "zh@1"] * 2
+    assert (english.batches, chinese.batches) == ([1], [1])

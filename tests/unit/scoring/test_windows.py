@@ -79,3 +79,48 @@ def test_any_text_has_windows_and_an_excerpt(text: str, data: st.DataObject) -> 
     assert 1 <= len(windows) <= 3
     assert all(window.weight > 0 for window in windows)
     assert len(excerpt(text, spans)) <= 280
+
+
+# Chinese: no spaces between words, sentences that end in 。！？, and one token a character.
+CHINESE_FILLER = "当天港口风平浪静，天气也很温和！没有人注意到什么变化？一切都和往常一样。" * 6
+CHINESE = (
+    f"起初什么也没有发生。{CHINESE_FILLER}北辰银行周一失去了牌照。{CHINESE_FILLER}"
+    f"后来北辰银行承诺上诉。{CHINESE_FILLER}"
+)
+
+
+def test_chinese_is_read_in_whole_sentences_around_its_mentions() -> None:
+    windows = windows_around(CHINESE, spans_of(CHINESE, "北辰银行"), 60)
+    assert len(windows) == 2
+    assert "北辰银行周一失去了牌照。" in windows[0].text
+    assert "后来北辰银行承诺上诉。" in windows[1].text
+    for window in windows:
+        assert window.text[-1] in "。！？"
+        assert CHINESE[CHINESE.find(window.text) - 1] in "。！？"
+        assert 40 <= estimated_tokens(window.text) <= 60
+
+
+def test_an_endless_sentence_without_spaces_is_cut_around_the_mention() -> None:
+    text = "风" * 4000 + "北辰银行" + "浪" * 4000
+    (window,) = windows_around(text, spans_of(text, "北辰银行"), 60)
+    assert window.text == "风" * 20 + "北辰银行" + "浪" * 36
+
+
+def test_full_width_marks_and_digits_are_counted() -> None:
+    assert estimated_tokens("涨５％！") == 4
+    assert estimated_tokens("𠀀𠀁") == 2
+
+
+def test_an_excerpt_without_spaces_is_full() -> None:
+    shown = excerpt(CHINESE, spans_of(CHINESE, "北辰银行"))
+    assert "北辰银行周一失去了牌照。" in shown
+    assert (len(shown), shown[0], shown[-1]) == (280, "…", "…")
+
+
+def test_a_lone_space_does_not_take_the_rest_of_an_excerpt_along() -> None:
+    text = f"北辰银行 {'风' * 600}"
+    assert len(excerpt(text, [(0, 4)])) == 280
+    text = f"{'浪' * 300} {'风' * 60}北辰银行{'风' * 600}"
+    shown = excerpt(text, spans_of(text, "北辰银行"))
+    assert shown.startswith("…浪")
+    assert "风北辰银行风" in shown

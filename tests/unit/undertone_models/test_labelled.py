@@ -38,6 +38,18 @@ def test_target_source_and_split_may_be_missing(tmp_path: Path) -> None:
     assert read_labelled([path]) == [LabelledRow("Fine.", None, 1, "unknown", None)]
 
 
+def test_a_teachers_probabilities_are_read_where_a_row_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "text,label,p_negative,p_neutral,p_positive\nFine.,neutral,0.2,0.5,0.301\nOh.,neutral,,,\n",
+        encoding="utf-8",
+    )
+    taught, untaught = read_labelled([path])
+    assert taught.soft == pytest.approx((0.2, 0.5, 0.3), abs=1e-3)
+    assert sum(taught.soft or ()) == pytest.approx(1)
+    assert untaught.soft is None
+
+
 def test_pairs_need_no_label(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "Fine."}\n{"text": "So", "target": "it"}', encoding="utf-8")
@@ -55,6 +67,11 @@ def test_pairs_need_no_label(tmp_path: Path) -> None:
         ('{"text": "x", "label": 1}', "a.jsonl:2: field label"),
         ('{"text": "x", "label": ["neutral"]}', "a.jsonl:2: field label"),
         ('{"text": "x", "label": "neutral", "target": 5}', "a.jsonl:2: field target"),
+        ('{"text": "x", "label": "neutral", "p_neutral": 1}', "a.jsonl:2: fields p_negative"),
+        (
+            '{"text": "x", "label": "neutral", "p_negative": 2, "p_neutral": 5, "p_positive": 3}',
+            "a.jsonl:2: fields p_negative, p_neutral, p_positive: expected three probabilities",
+        ),
     ],
 )
 def test_an_error_names_file_and_line(tmp_path: Path, line: str, message: str) -> None:

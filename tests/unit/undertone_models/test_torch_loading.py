@@ -52,3 +52,25 @@ def test_pickled_weights_are_not_loaded(folder: Path) -> None:
 def test_cuda_is_refused_where_there_is_none(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="torch finds no CUDA device"):
         load_classifier("torch", folder, device="cuda")
+
+
+def test_code_that_a_checkpoint_brings_is_not_run(folder: Path) -> None:
+    """transformers would import modelling code of the folder, if it were told to trust it."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["model_type"] = "its-own"
+    config["auto_map"] = {
+        "AutoConfig": "its_own.Config",
+        "AutoModelForSequenceClassification": "its_own.Model",
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "its_own.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()\n")
+    with pytest.raises(CheckpointError, match="the weights cannot be read") as caught:
+        load(folder)
+    assert "code of a checkpoint is not run" in str(caught.value.hint)
+    assert not (folder / "ran").exists()
+
+
+def test_a_pickle_beside_safetensors_is_left_alone(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    with pytest.raises(CheckpointError, match=r"it lacks classifier\.bias"):
+        load(folder)
