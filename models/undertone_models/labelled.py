@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from undertone_models.pairs import LABELS, Pair
+from undertone_models.pairs import LABELS, Pair, Span
 
 UNSOURCED = "unknown"
 
@@ -27,28 +27,28 @@ class LabelledRow(NamedTuple):
     label: int  # index into LABELS
     source: str
     split: str | None
+    span: Span | None = None  # where the target stands in the text
+    soft: tuple[float, float, float] | None = None  # a teacher's probabilities of LABELS
 
     @property
     def pair(self) -> Pair:
         """What a classifier reads of this row."""
-        return Pair(self.text, self.target)
+        return Pair(self.text, self.target, self.span)
 
 
 def read_labelled(paths: Iterable[Path]) -> list[LabelledRow]:
     """Read every row of every file, in order (`.gz` is gzip; `.csv` is CSV, all else JSON lines).
 
-    Fields: `text`, `label` (negative, neutral or positive), and where present `target`, `source`,
-    `split`. Raises LabelledFileError naming file and line.
+    Fields: `text`, `label` (negative, neutral or positive), and where present `target`, `start`
+    and `end` (its characters in the text), `source`, `split`. Raises LabelledFileError naming file
+    and line.
     """
     return [_parse(where, fields) for path in paths for where, fields in _located(path)]
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read `text` and, where present, `target` of every row of a file, labelled or not."""
-    return [
-        Pair(_text(where, fields), _optional(where, fields, "target"))
-        for where, fields in _located(path)
-    ]
+    return [_pair(where, fields) for where, fields in _located(path)]
 
 
 def rows_of_split(rows: Sequence[LabelledRow], split: str | None) -> list[LabelledRow]:
@@ -100,13 +100,55 @@ def _parse(where: str, fields: dict[str, Any]) -> LabelledRow:
         raise LabelledFileError(
             f"{where}: field label: expected {', '.join(LABELS)}, not {label!r:.40}"
         )
+    text, target, span = _pair(where, fields)
     return LabelledRow(
-        text=_text(where, fields),
-        target=_optional(where, fields, "target"),
+        text=text,
+        target=target,
         label=LABELS.index(label),
         source=_optional(where, fields, "source") or UNSOURCED,
         split=_optional(where, fields, "split"),
+        span=span,
+        soft=_soft(where, fields),
     )
+
+
+def _pair(where: str, fields: dict[str, Any]) -> Pair:
+    text, target = _text(where, fields), _optional(where, fields, "target")
+    return Pair(text, target, None if target is None else _span(where, fields, text))
+
+
+def _span(where: str, fields: dict[str, Any], text: str) -> Span | None:
+    start, end = fields.get("start"), fields.get("end")
+    if start in (None, "") and end in (None, ""):
+        return None
+    try:
+        span = int(str(start)), int(str(end))
+    except ValueError:
+        span = (0, 0)
+    if not 0 <= span[0] < span[1] <= len(text):
+        raise LabelledFileError(
+            f"{where}: fields start and end: expected characters of the text"
+            f" (0 to {len(text)}), not {start!r:.40} and {end!r:.40}"
+        )
+    return span
+
+
+def _soft(where: str, fields: dict[str, Any]) -> tuple[float, float, float] | None:
+    written = [fields.get(f"p_{label}") for label in LABELS]
+    if all(value in (None, "") for value in written):
+        return None
+    try:
+        values = [float(str(value)) for value in written]
+    except ValueError:
+        values = [-1.0]
+    # Written to three decimals, they may miss 1 by a little; a sum far off is another scale.
+    if not (all(0 <= value <= 1 for value in values) and abs(sum(values) - 1) <= 0.01):
+        raise LabelledFileError(
+            f"{where}: fields p_negative, p_neutral, p_positive: expected three probabilities"
+            f" whose sum is 1, not {written!r:.60}"
+        )
+    negative, neutral, positive = (value / sum(values) for value in values)
+    return negative, neutral, positive
 
 
 def _text(where: str, fields: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
-"""From trained weights to a whole checkpoint: safetensors, int8 ONNX, temperature."""
+"""From trained weights to a whole checkpoint: safetensors, int8 ONNX, calibration."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from undertone_models.checkpoint import TOKENIZER, Checkpoint, write_details
-from undertone_models.evaluation import classify_rows, fit_temperature
+from undertone_models.calibration import Calibration, fit_calibration
+from undertone_models.checkpoint import ADAPTER, ONNX, TOKENIZER, Checkpoint, write_details
+from undertone_models.classifier import SentimentClassifier
+from undertone_models.evaluation import classify_rows
 from undertone_models.labelled import LabelledRow
+from undertone_models.marking import TargetMarkers
 from undertone_models.onnx_classifier import OnnxClassifier
 from undertone_models.quantisation import quantise_checkpoint
+from undertone_models.torch_classifier import TorchClassifier
 
 
 def release(
@@ -28,26 +33,44 @@ def release(
     max_tokens: int,
     held_out: Sequence[LabelledRow],
     threads: int | None = None,
+    target_markers: TargetMarkers | None = None,
 ) -> Checkpoint:
     """Write the folder of a checkpoint from a trained model, all but its card.
 
-    `held_out` are rows that it was not trained on; they set the temperature (none: it stays 1).
+    `held_out` are rows that it was not trained on; they calibrate it (none: it stays as it is).
     """
+
+    def describe(calibration: Calibration) -> Checkpoint:
+        write_details(
+            out,
+            name=name,
+            version=version,
+            calibration=calibration,
+            max_tokens=max_tokens,
+            target_markers=target_markers,
+        )
+        return Checkpoint.load(out)
+
     write_weights(model, tokenizer, out, max_tokens=max_tokens)
-    write_details(out, name=name, version=version, temperature=1.0, max_tokens=max_tokens)
-    checkpoint = Checkpoint.load(out)
-    quantise_checkpoint(checkpoint)
+    checkpoint = describe(Calibration())
+    if not checkpoint.prefix_path.exists():
+        quantise_checkpoint(checkpoint)
     if not held_out:
         return checkpoint
-    temperature = calibrate(checkpoint, held_out, threads=threads)
-    write_details(out, name=name, version=version, temperature=temperature, max_tokens=max_tokens)
-    return Checkpoint.load(out)
+    return describe(calibrate(checkpoint, held_out, threads=threads))
 
 
 def write_weights(model: Any, tokenizer: Tokenizer, out: Path, *, max_tokens: int) -> None:
     """Write config, 16-bit safetensors and tokenizer, as transformers reads them."""
     transformers_logging.disable_progress_bar()
-    model.half().save_pretrained(out)
+    shutil.rmtree(out / ADAPTER, ignore_errors=True)  # of an earlier model
+    model = model.half()
+    if hasattr(model, "peft_config"):
+        from undertone_models.adapters import write_prefix
+
+        model = write_prefix(model, out)
+        (out / ONNX).unlink(missing_ok=True)
+    model.save_pretrained(out)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.save(str(out / TOKENIZER))
@@ -55,14 +78,30 @@ def write_weights(model: Any, tokenizer: Tokenizer, out: Path, *, max_tokens: in
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
-        **{f"{kind}_token": f"[{kind.upper()}]" for kind in ("unk", "sep", "pad", "cls", "mask")},
+        **_special_tokens(tokenizer),
     }
     (out / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n", "utf-8")
 
 
+def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
+    """What this tokenizer calls its special tokens: BERT's names, or RoBERTa's."""
+    named: dict[str, str] = {}
+    for kind in ("unk", "sep", "pad", "cls", "mask"):
+        roberta = {"sep": "</s>", "cls": "<s>"}.get(kind, f"<{kind}>")
+        for token in (f"[{kind.upper()}]", roberta):
+            if tokenizer.token_to_id(token) is not None:
+                named.setdefault(f"{kind}_token", token)
+    return named
+
+
 def calibrate(
     checkpoint: Checkpoint, held_out: Sequence[LabelledRow], *, threads: int | None = None
-) -> float:
-    """The temperature that makes the int8 model's probabilities fit these rows best."""
-    plain = OnnxClassifier(replace(checkpoint, temperature=1.0), threads=threads)
-    return fit_temperature(classify_rows(plain, held_out), held_out)
+) -> Calibration:
+    """What makes the int8 model's probabilities fit these rows best (torch's, with a prefix)."""
+    uncalibrated = replace(checkpoint, calibration=Calibration())
+    plain: SentimentClassifier
+    if checkpoint.prefix_path.exists():
+        plain = TorchClassifier(uncalibrated, threads=threads)
+    else:
+        plain = OnnxClassifier(uncalibrated, threads=threads)
+    return fit_calibration(classify_rows(plain, held_out), held_out)

