@@ -1,0 +1,1 @@
+"""History through the same cores, and a report of what would have fired."""

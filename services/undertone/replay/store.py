@@ -1,0 +1,231 @@
+"""What replays keep between runs: scores by model, text and target, and the mentions of a source.
+
+One SQLite file in the user's cache folder. Scores make a second reading of the same texts free of
+the model; the mentions of a whole source, packed, also free of reading and matching. It holds
+excerpts of the messages: delete it like any other copy of them.
+
+Every batch is committed, so a replay that is killed resumes from what it had scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from undertone.errors import UndertoneError
+from undertone_models.answers import Scores
+from undertone_models.classifier import Pair
+
+SCHEMA_VERSION = 1
+PAIRS_A_QUERY = 500  # SQLite takes at least 999 parameters
+LOGS_KEPT = 16
+FORSAKEN_SECONDS = 3 * 86_400  # after which nobody is still writing a log
+BUSY_SECONDS = 30.0
+FILE_NAME = "replay.sqlite"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS scores (
+    key BLOB PRIMARY KEY, negative REAL NOT NULL, neutral REAL NOT NULL, positive REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS logs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT NOT NULL, summary BLOB, used INTEGER,
+    created INTEGER DEFAULT (strftime('%s', 'now'))
+);
+CREATE INDEX IF NOT EXISTS logs_by_identity ON logs (identity);
+CREATE TABLE IF NOT EXISTS chunks (
+    log INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, number)
+) WITHOUT ROWID;
+"""
+
+
+def default_store() -> Path:
+    """$UNDERTONE_CACHE, else $XDG_CACHE_HOME/undertone or ~/.cache/undertone."""
+    own = os.environ.get("UNDERTONE_CACHE")
+    if own:
+        return Path(own) / FILE_NAME
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "undertone" / FILE_NAME
+
+
+def score_key(model: str, pair: Pair) -> bytes:
+    """16 bytes that stand for a pair as one model reads it."""
+    digest = hashlib.blake2b(model.encode() + b"\0", digest_size=16)
+    text = pair.text.encode("utf-8", "surrogatepass")
+    digest.update(b"%d:" % len(text))
+    digest.update(text)
+    if pair.target is not None:
+        digest.update(b"\0" + pair.target.encode("utf-8", "surrogatepass"))
+    if pair.span is not None:
+        digest.update(b"\0%d-%d" % pair.span)
+    return digest.digest()
+
+
+class Store:
+    """Scores and packed mention logs in one file. For one thread; processes may share the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises UndertoneError where the file cannot be used."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise UndertoneError(
+                f"{path}: the store of scores cannot be used: {error}",
+                hint="Delete it, or name another with --store.",
+            ) from None
+
+    def _prepare(self) -> None:
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if version not in (0, SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(f"it is of version {version}, not {SCHEMA_VERSION}")
+        if version == 0:
+            self._db.executescript(_TABLES)
+            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self.path.chmod(0o600)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Scores.
+
+    def get(self, model: str, pairs: Sequence[Pair]) -> dict[Pair, Scores]:
+        """The scores that are known of these pairs."""
+        by_key = {score_key(model, pair): pair for pair in pairs}
+        keys = list(by_key)
+        found: dict[Pair, Scores] = {}
+        for start in range(0, len(keys), PAIRS_A_QUERY):
+            some = keys[start : start + PAIRS_A_QUERY]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT key, negative, neutral, positive FROM scores WHERE key IN ({marks})"
+            for key, negative, neutral, positive in self._db.execute(query, some):
+                found[by_key[key]] = (negative, neutral, positive)
+        return found
+
+    def put(self, model: str, scores: Iterable[tuple[Pair, Scores]]) -> None:
+        """Keep scores; committed when this returns."""
+        rows = [(score_key(model, pair), *values) for pair, values in scores]
+        if not rows:
+            return
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
+
+    # Packed mention logs.
+
+    def begin_log(self, identity: str) -> int:
+        """The number of a new log; it counts once it is finished."""
+        with self._transaction():
+            forsaken = self._db.execute(
+                "SELECT id FROM logs WHERE summary IS NULL"
+                " AND created < CAST(strftime('%s', 'now') AS INTEGER) - ?",
+                (FORSAKEN_SECONDS,),
+            ).fetchall()
+            for (old,) in forsaken:
+                self._drop(old)
+            cursor = self._db.execute(
+                "INSERT INTO logs (identity, summary, used) VALUES (?, NULL, 0)", (identity,)
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add_chunk(self, log: int, number: int, lines: Sequence[bytes]) -> None:
+        """Append lines (without line ends inside) to a log."""
+        data = zlib.compress(b"\n".join(lines), 1)
+        with self._transaction():
+            self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (log, number, data))
+
+    def finish_log(self, log: int, summary: dict[str, Any]) -> None:
+        """Make a log complete, and drop those that were not used for longest."""
+        with self._transaction():
+            used = self._db.execute("SELECT COALESCE(MAX(used), 0) + 1 FROM logs").fetchone()[0]
+            self._db.execute(
+                "UPDATE logs SET summary = ?, used = ? WHERE id = ?",
+                (orjson.dumps(summary), used, log),
+            )
+            kept = self._db.execute(
+                "SELECT id FROM logs WHERE summary IS NOT NULL"
+                " ORDER BY used DESC LIMIT -1 OFFSET ?",
+                (LOGS_KEPT,),
+            ).fetchall()
+            for (old,) in kept:
+                self._drop(old)
+
+    def drop_log(self, log: int) -> None:
+        """Forget a log and its chunks."""
+        with self._transaction():
+            self._drop(log)
+
+    def find_log(self, identity: str) -> tuple[int, dict[str, Any]] | None:
+        """The number and the summary of a complete log of this source."""
+        row = self._db.execute(
+            "SELECT id, summary FROM logs WHERE identity = ? AND summary IS NOT NULL"
+            " ORDER BY id DESC LIMIT 1",
+            (identity,),
+        ).fetchone()
+        return None if row is None else (int(row[0]), orjson.loads(row[1]))
+
+    def chunks(self, log: int) -> int:
+        """How many chunks a log has."""
+        query = "SELECT COUNT(*) FROM chunks WHERE log = ?"
+        return int(self._db.execute(query, (log,)).fetchone()[0])
+
+    def lines(self, log: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Each chunk of a log: its number, and its lines."""
+        for number in range(self.chunks(log)):
+            row = self._db.execute(
+                "SELECT data FROM chunks WHERE log = ? AND number = ?", (log, number)
+            ).fetchone()
+            yield number, zlib.decompress(row[0]).split(b"\n")
+
+    def _drop(self, log: int) -> None:
+        self._db.execute("DELETE FROM chunks WHERE log = ?", (log,))
+        self._db.execute("DELETE FROM logs WHERE id = ?", (log,))
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db, self.path)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT; a full disk is told as what it is."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db, self._path = db, path
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._db.execute("COMMIT")
+            return
+        self._db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise UndertoneError(f"{self._path}: cannot be written: {error}") from None

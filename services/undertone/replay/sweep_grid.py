@@ -1,0 +1,120 @@
+"""The grid of a sweep: `sweep.yaml` → rule sets, one for each combination of parameters.
+
+rules:                                  # sweep.yaml
+  negative-surge:
+    surprise: [2, 3, 4]                 # of the condition that has one
+    min_stories: [3, 5]
+  tone-shift:
+    negative_share.surprise: [3, 4]     # of several conditions, that on this signal
+    resolve.surprise_below: [1, 1.5]
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from undertone.alerting.rules import RuleSet
+from undertone.config_files import read_yaml
+from undertone.errors import ConfigurationError
+from undertone.records import describe_validation
+
+LARGEST_SWEEP = 1_000
+CONDITION_FIELDS = ("surprise", "above", "below", "window")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One point of the grid: {"rule.parameter": value}, and the rules that it makes."""
+
+    number: int
+    parameters: Mapping[str, Any]
+    rules: RuleSet
+
+
+def read_sweep(path: Path, rules: RuleSet) -> list[Choice]:
+    """The points of a sweep file, in the order of the grid, the last parameter fastest.
+
+    Raises ConfigurationError that names the file, the rule, the parameter and what was expected.
+    """
+    document = read_yaml(path)
+    grid = document.get("rules") if isinstance(document, dict) else None
+    if not isinstance(grid, dict) or not grid or set(document) != {"rules"}:
+        raise ConfigurationError(f"{path}: expected `rules:` with the name of a rule under it")
+    axes: list[tuple[str, str, list[Any]]] = []
+    for name, parameters in grid.items():
+        if name not in {rule.name for rule in rules.rules}:
+            known = ", ".join(rule.name for rule in rules.rules)
+            raise ConfigurationError(f"{path}: rules.{name}: is no rule of yours ({known})")
+        if not isinstance(parameters, dict) or not parameters:
+            raise ConfigurationError(f"{path}: rules.{name}: expected parameters with their values")
+        for parameter, values in parameters.items():
+            listed = values if isinstance(values, list) else [values]
+            if not listed:
+                raise ConfigurationError(f"{path}: rules.{name}.{parameter}: expected a list")
+            axes.append((str(name), str(parameter), listed))
+    size = math.prod(len(values) for _name, _parameter, values in axes)
+    if size > LARGEST_SWEEP:
+        raise ConfigurationError(
+            f"{path}: the grid has {size} points, more than the {LARGEST_SWEEP} allowed"
+        )
+    return [
+        _choice(number, list(zip(axes, values, strict=True)), rules, path)
+        for number, values in enumerate(itertools.product(*(axis[2] for axis in axes)))
+    ]
+
+
+def _choice(
+    number: int, chosen: Sequence[tuple[tuple[str, str, Any], Any]], rules: RuleSet, path: Path
+) -> Choice:
+    document = rules.model_dump(mode="json", by_alias=True, exclude_none=True)
+    parameters = {}
+    for (name, parameter, _values), value in chosen:
+        rule = next(rule for rule in document["rules"] if rule["name"] == name)
+        _set(rule, parameter, value, f"{path}: rules.{name}.{parameter}")
+        parameters[f"{name}.{parameter}"] = value
+    try:
+        return Choice(number, parameters, RuleSet.model_validate(document))
+    except ValidationError as error:
+        told = ", ".join(f"{key}={value}" for key, value in parameters.items())
+        raise ConfigurationError(f"{path}: {told}: {describe_validation(error)}") from None
+
+
+def _set(rule: dict[str, Any], parameter: str, value: Any, where: str) -> None:
+    """Set one parameter of a rule's document."""
+    head, _, tail = parameter.partition(".")
+    if head == "resolve" and tail:
+        rule.setdefault("resolve", {})[tail] = value
+        return
+    if not tail and head not in CONDITION_FIELDS:
+        rule[head] = value
+        return
+    name = tail or head
+    conditions = [
+        condition
+        for condition in rule["when"]
+        if name in condition and (not tail or condition["signal"] == head)
+    ]
+    if name not in CONDITION_FIELDS or not conditions:
+        raise ConfigurationError(
+            f"{where}: is no parameter of this rule",
+            hint="Name a field of the rule, resolve.FIELD, or SIGNAL.surprise of one condition.",
+        )
+    if len(conditions) > 1:
+        signals = ", ".join(f"{condition['signal']}.{name}" for condition in conditions)
+        raise ConfigurationError(f"{where}: several conditions have it; name one of {signals}")
+    conditions[0][name] = value
+
+
+def write_rules(path: Path, rules: RuleSet) -> None:
+    """A rules file that `watch` and `replay` read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = rules.model_dump(mode="json", by_alias=True, exclude_none=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))

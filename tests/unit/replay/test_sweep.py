@@ -1,0 +1,108 @@
+"""Sweeps: a grid of rules, each point the same as a replay with its rules file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from builders import DAY_MS, HOUR_MS, START_MS
+from made_history import ListSource, config, history
+from undertone.alerting.rules import load_rules
+from undertone.errors import ConfigurationError
+from undertone.replay.mention_log import LogWriter
+from undertone.replay.result import EventFigures, ReplayRange, SweepPoint
+from undertone.replay.run import replay
+from undertone.replay.steps import Span
+from undertone.replay.store import Store
+from undertone.replay.sweep import _frontier, judged_points, run_sweep
+from undertone.replay.sweep_grid import read_sweep
+from undertone.truth import TruthEvent
+
+GRID = {
+    "negative-surge": {"surprise": [2, 6], "min_stories": [3, 5]},
+    "tone-shift": {"negative_share.surprise": [2, 4], "resolve.for": ["1h"]},
+}
+
+
+def sweep_file(tmp_path: Path, grid: object) -> Path:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(grid))
+    return path
+
+
+def test_every_combination_is_a_point_with_rules_of_its_own(tmp_path: Path) -> None:
+    choices = read_sweep(sweep_file(tmp_path, {"rules": GRID}), load_rules())
+    assert len(choices) == 8
+    last = choices[-1]
+    assert last.parameters == {
+        "negative-surge.surprise": 6,
+        "negative-surge.min_stories": 5,
+        "tone-shift.negative_share.surprise": 4,
+        "tone-shift.resolve.for": "1h",
+    }
+    surge, tone = last.rules.rules
+    assert surge.when[0].surprise == 6
+    assert (tone.when[0].surprise, tone.when[1].surprise) == (2, 4)
+    assert tone.resolve.hold == HOUR_MS
+    assert len({choice.rules.version for choice in choices}) == 8
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ([1], "expected `rules:`"),
+        ({"rules": {"nothing": {"surprise": [1]}}}, "rules.nothing: is no rule of yours"),
+        ({"rules": {"tone-shift": {"surprise": [1]}}}, "name one of negative_volume.surprise"),
+        ({"rules": {"negative-surge": {"above": [1]}}}, "is no parameter of this rule"),
+        ({"rules": {"negative-surge": {"surprise": [-1]}}}, "negative-surge.surprise=-1"),
+        ({"rules": {"negative-surge": {"min_story": [1]}}}, "min_story"),
+        ({"rules": {"negative-surge": {"min_stories": []}}}, "expected a list"),
+        ({"rules": {"negative-surge": {"min_stories": list(range(1, 1200))}}}, "1199 points"),
+    ],
+)
+def test_a_mistake_in_the_grid_names_its_place(tmp_path: Path, grid: object, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"sweep\.yaml") as caught:
+        read_sweep(sweep_file(tmp_path, grid), load_rules())
+    assert told in str(caught.value)
+
+
+def test_each_point_finds_what_a_replay_with_its_rules_finds(tmp_path: Path) -> None:
+    source = ListSource(history(8, crisis_hours=(40, 62, 90, 150)), each=31)
+    choices = read_sweep(sweep_file(tmp_path, {"rules": GRID}), load_rules())
+    span = Span(START_MS + DAY_MS, None, DAY_MS)
+    with Store(tmp_path / "s.sqlite") as store:
+        writer = LogWriter(store, "x")
+        run = replay(source, config(), span, log=writer)
+        writer.finish(run.counts)
+        found = run_sweep(choices, store.path, writer.log, config(), span, workers=1)
+    assert sorted(found) == list(range(8))
+    told = 0
+    for choice in choices:
+        alone = replay(source, replace(config(), rules=choice.rules), span)
+        assert [a.to_json() for a in found[choice.number]] == [a.to_json() for a in alone.alerts]
+        told += len(alone.alerts)
+    assert told
+
+
+def test_points_are_judged_and_their_rules_can_be_read_back(tmp_path: Path) -> None:
+    choices = read_sweep(sweep_file(tmp_path, {"rules": GRID}), load_rules())[:2]
+    run = replay(ListSource(history()), config(), Span())
+    covered = ReplayRange(START_MS, START_MS + 4 * DAY_MS)
+    event = TruthEvent(subject="acme", start=START_MS + 60 * HOUR_MS)
+    points = judged_points(choices, {0: run.alerts, 1: ()}, covered, [event], 2, tmp_path)
+    assert [point.on_frontier for point in points] == [True, False]
+    assert points[0].events == EventFigures(1, 1, *[points[0].events.median_delay_minutes] * 2)  # type: ignore[union-attr]
+    read_back = load_rules(tmp_path / points[1].rules_file)
+    assert read_back.version == choices[1].rules.version
+
+
+def test_the_frontier_holds_what_no_other_point_beats() -> None:
+    def point(number: int, found: int, false: float) -> SweepPoint:
+        events = EventFigures(5, found, None, None)
+        return SweepPoint(number, {}, 1, events, 0.5, false, false, "")
+
+    points = [point(0, 5, 2.0), point(1, 4, 1.0), point(2, 4, 1.5), point(3, 1, 1.0)]
+    assert list(_frontier(points)) == [0, 1]
