@@ -6,6 +6,7 @@ Pure: takes where a rule stands, how its conditions stand now, and returns what 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel
@@ -42,10 +43,10 @@ class RuleState(BaseModel):
     alert: Alert | None = None
 
 
-class Standing(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Standing:
     """How a rule's conditions stand at one moment."""
 
-    model_config = {"frozen": True}
     holds: bool
     quiet: bool
     conditions: tuple[Condition, ...]

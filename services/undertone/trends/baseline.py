@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from scipy import special
+from scipy.special import cython_special
 
 from undertone.trends.panes import Counts
 from undertone.watchlist.subjects import Prior
@@ -33,6 +34,9 @@ SHARE_STORIES_CAP = 60.0
 PRIOR_SCORE_VARIANCE = 0.25
 SCORE_DRIFT_VARIANCE = 0.01
 SURPRISE_CAP = 99.0
+_LEAST_TAIL = 10**-SURPRISE_CAP
+# ∫ 2^(−t ÷ half-life) dt over all of the past, in hours.
+_HOURS_A_FULL_DECAY = HALF_LIFE_MS / math.log(2) / HOUR_MS
 
 
 @dataclass(slots=True)
@@ -57,14 +61,23 @@ class Baseline:
         if to_ms <= self.at_ms:
             return
         decay = math.exp2(-(to_ms - self.at_ms) / HALF_LIFE_MS)
-        self.hours = self.hours * decay + self._listened(to_ms, excluded)
-        for name in ("mentions", "stories", "scored", "negative", "score", "score_square"):
-            setattr(self, name, getattr(self, name) * decay)
+        # All of the span, weighed by its age: see `_weighed_hours`.
+        listened = _HOURS_A_FULL_DECAY * (1.0 - decay)
+        if excluded:
+            listened = self._less_excluded(listened, to_ms, excluded)
+        self.hours = self.hours * decay + listened
+        self.mentions *= decay
+        self.stories *= decay
+        self.scored *= decay
+        self.negative *= decay
+        self.score *= decay
+        self.score_square *= decay
         self.at_ms = to_ms
 
-    def _listened(self, to_ms: int, excluded: Sequence[tuple[int, int | None]]) -> float:
-        """Hours between `at_ms` and `to_ms` outside excluded spans, each weighed by its age."""
-        weighed = _weighed_hours(self.at_ms, to_ms, to_ms)
+    def _less_excluded(
+        self, weighed: float, to_ms: int, excluded: Sequence[tuple[int, int | None]]
+    ) -> float:
+        """The weighed hours between `at_ms` and `to_ms`, less those inside excluded spans."""
         for start, end in excluded:
             low = max(start, self.at_ms)
             high = to_ms if end is None else min(end, to_ms)
@@ -102,14 +115,12 @@ class Baseline:
 
 def _weighed_hours(low_ms: int, high_ms: int, now_ms: int) -> float:
     """∫ 2^(−(now − t) ÷ half-life) dt over `[low, high)`, in hours."""
-    scale = HALF_LIFE_MS / math.log(2) / HOUR_MS
     newest = math.exp2(-(now_ms - high_ms) / HALF_LIFE_MS)
     oldest = math.exp2(-(now_ms - low_ms) / HALF_LIFE_MS)
-    return scale * (newest - oldest)
+    return _HOURS_A_FULL_DECAY * (newest - oldest)
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(NamedTuple):
     """What one window of one or several kinds should hold."""
 
     mentions: float
@@ -145,17 +156,22 @@ def expect(baselines: Sequence[Baseline], prior: Prior, window_ms: int) -> Expec
     """The expectation of a window from the baselines of its kinds, advanced to one moment."""
     hours = window_ms / HOUR_MS
     prior_stories = prior.stories_per_day / 24 * PRIOR_HOURS
+    prior_negative = prior_stories * prior.negative_share
     mentions = stories = stories_variance = negative = negative_variance = 0.0
     scored_seen = negative_seen = score_seen = square_seen = 0.0
+    # Written out, not called: this is done for every trend point.
     for baseline in baselines:
         listened = baseline.hours + PRIOR_HOURS
         mentions += (baseline.mentions + prior_stories) / listened * hours
-        mean, variance = _predictive(baseline.stories + prior_stories, listened, hours)
-        stories, stories_variance = stories + mean, stories_variance + variance
-        mean, variance = _predictive(
-            baseline.negative + prior_stories * prior.negative_share, listened, hours
-        )
-        negative, negative_variance = negative + mean, negative_variance + variance
+        # Mean and variance of a window's count under its Gamma posterior.
+        weighed = baseline.stories + prior_stories
+        mean = weighed / listened * hours
+        stories += mean
+        stories_variance += mean + mean * mean * (1 / max(weighed, 1e-6) + OVER_DISPERSION)
+        weighed = baseline.negative + prior_negative
+        mean = weighed / listened * hours
+        negative += mean
+        negative_variance += mean + mean * mean * (1 / max(weighed, 1e-6) + OVER_DISPERSION)
         scored_seen += baseline.scored
         negative_seen += baseline.negative
         score_seen += baseline.score
@@ -164,22 +180,15 @@ def expect(baselines: Sequence[Baseline], prior: Prior, window_ms: int) -> Expec
     mean_score = (score_seen + prior.mean_score * PRIOR_STORIES) / weight
     square = (square_seen + (PRIOR_SCORE_VARIANCE + prior.mean_score**2) * PRIOR_STORIES) / weight
     return Expectation(
-        mentions=mentions,
-        stories=stories,
-        stories_variance=stories_variance,
-        negative=negative,
-        negative_variance=negative_variance,
+        mentions,
+        stories,
+        stories_variance,
+        negative,
+        negative_variance,
         negative_share=(negative_seen + prior.negative_share * PRIOR_STORIES) / weight,
         mean_score=mean_score,
         score_variance=max(square - mean_score**2, 0.01),
     )
-
-
-def _predictive(weighed_count: float, listened_hours: float, hours: float) -> tuple[float, float]:
-    """Mean and variance of a window's count under the Gamma posterior."""
-    mean = weighed_count / listened_hours * hours
-    inverse_shape = 1 / max(weighed_count, 1e-6) + OVER_DISPERSION
-    return mean, mean + mean * mean * inverse_shape
 
 
 def count_surprise(observed: int, mean: float, variance: float) -> float:
@@ -190,7 +199,8 @@ def count_surprise(observed: int, mean: float, variance: float) -> float:
         return SURPRISE_CAP
     shape = mean * mean / max(variance - mean, 1e-12)
     # The upper tail of the negative binomial is a regularised incomplete beta function.
-    tail = float(special.betainc(observed, shape, mean / (mean + shape)))
+    # (Called as a function on one number: as scipy's function on arrays it costs four times that.)
+    tail: float = cython_special.betainc(float(observed), shape, mean / (mean + shape))
     return _to_surprise(tail)
 
 
@@ -222,10 +232,10 @@ def _log_beta(a: float, b: float) -> float:
 
 def low_surprise(z: float) -> float:
     """−log10 P(Z ≤ z) for a standard normal."""
-    return min(max(-float(special.log_ndtr(z)) / math.log(10), 0.0), SURPRISE_CAP)
+    return min(max(-float(cython_special.log_ndtr(z)) / math.log(10), 0.0), SURPRISE_CAP)
 
 
 def _to_surprise(tail: float) -> float:
-    if tail <= 0.0:
-        return SURPRISE_CAP
-    return min(max(-math.log10(tail), 0.0), SURPRISE_CAP)
+    if tail > 1.0:
+        return 0.0
+    return -math.log10(tail) if tail > _LEAST_TAIL else SURPRISE_CAP

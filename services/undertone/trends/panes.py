@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from undertone.settings import PANE_MS
 
@@ -70,10 +70,16 @@ class Counts:
 
     def to_list(self) -> list[int]:
         """The counts in the order of their fields."""
-        return [getattr(self, name) for name in _NAMES]
-
-
-_NAMES = tuple(field.name for field in fields(Counts))
+        return [
+            self.mentions,
+            self.stories,
+            self.negative,
+            self.neutral,
+            self.positive,
+            self.unscored,
+            self.score_millis,
+            self.score_square_millis,
+        ]
 
 
 def total(parts: Iterable[Counts]) -> Counts:

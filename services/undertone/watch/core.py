@@ -67,6 +67,9 @@ class Watch:
         self._subjects: dict[str, SubjectWatch] = {}
         self._due: list[tuple[int, int, str]] = []
         self._changed: set[str] = set()
+        # Asked for with every new subject, and not cheap.
+        self._windows_ms = config.all_windows_ms
+        self._rules_version = config.rules.version
 
     def apply(self, record: Mention | Progress) -> list[Alert | TrendPoint]:
         """Take the next record of the log and return what it decides, in order."""
@@ -76,7 +79,9 @@ class Watch:
             watch = self._watch(record.subject)
             if not watch.state.accept(record):
                 return []
-            self._schedule(watch)
+            self._changed.add(record.subject)
+            if watch.state.pending.first_arrival_ms() == record.ingested_at:
+                self._schedule_mention(watch)
         return self._run()
 
     def take_changes(self) -> dict[str, bytes | None]:
@@ -107,9 +112,10 @@ class Watch:
         }
         self.clock_ms = self._clock()
         for subject, subject_parts in sorted(by_subject.items()):
-            state = SubjectState.from_parts(subject, self.config.all_windows_ms, subject_parts)
+            state = SubjectState.from_parts(subject, self._windows_ms, subject_parts)
             self._subjects[subject] = watch = self._new_watch(state)
-            self._schedule(watch, changed=False)
+            self._schedule_timer(watch)
+            self._schedule_mention(watch)
 
     def open_alerts(self) -> list[Alert]:
         """The last revision of each firing alert, by subject and rule."""
@@ -123,7 +129,7 @@ class Watch:
     def _watch(self, subject: str) -> SubjectWatch:
         watch = self._subjects.get(subject)
         if watch is None:
-            watch = self._new_watch(SubjectState(subject, self.config.all_windows_ms))
+            watch = self._new_watch(SubjectState(subject, self._windows_ms))
             self._subjects[subject] = watch
         return watch
 
@@ -135,6 +141,7 @@ class Watch:
             labels=known.labels,
             prior=known.prior,
             rules=self.config.rules,
+            rules_version=self._rules_version,
             trend_windows_ms=self.config.windows_ms,
             allowed_lateness_ms=self.config.allowed_lateness_ms,
         )
@@ -152,44 +159,51 @@ class Watch:
     def _clock(self) -> int | None:
         if not self.expected:
             return None
-        instants = []
+        instants: list[int] = []
         for topic, partitions in self.expected.items():
             known = self.complete_until.get(topic, {})
-            if any(partition not in known for partition in range(partitions)):
-                return None
-            instants += [known[partition] for partition in range(partitions)]
+            for partition in range(partitions):
+                if partition not in known:
+                    return None
+                instants.append(known[partition])
         return min(instants)
 
-    def _schedule(self, watch: SubjectWatch, *, changed: bool = True) -> None:
-        state = watch.state
-        if changed:
-            self._changed.add(state.subject)
+    def _schedule_timer(self, watch: SubjectWatch) -> None:
+        """See to it that the subject is woken at its next timer."""
         timer = watch.next_timer_ms()
-        if timer is not None:
-            heapq.heappush(self._due, (timer, _TIMER, state.subject))
-        arrival = state.pending.first_arrival_ms()
+        if timer != watch.scheduled_ms:
+            watch.scheduled_ms = timer
+            if timer is not None:
+                heapq.heappush(self._due, (timer, _TIMER, watch.state.subject))
+
+    def _schedule_mention(self, watch: SubjectWatch) -> None:
+        """See to it that the earliest mention that waits is applied."""
+        arrival = watch.state.pending.first_arrival_ms()
         if arrival is not None:
-            heapq.heappush(self._due, (arrival, _MENTION, state.subject))
+            heapq.heappush(self._due, (arrival, _MENTION, watch.state.subject))
 
     def _run(self) -> list[Alert | TrendPoint]:
         """Do all that is due at or before the clock, in order of time and subject."""
         outputs: list[Alert | TrendPoint] = []
-        clock = self.clock_ms
-        if clock is None:
+        if self.clock_ms is None:
             return outputs
-        while self._due:
-            instant_ms, order, subject = self._due[0]
-            if instant_ms > clock or (instant_ms == clock and order == _MENTION):
-                break
-            heapq.heappop(self._due)
-            watch = self._subjects[subject]
+        due, subjects = self._due, self._subjects
+        reached = (self.clock_ms, _MENTION)  # a mention that arrived at the clock itself waits
+        while due and due[0] < reached:
+            instant_ms, order, subject = heapq.heappop(due)
+            watch = subjects[subject]
+            # An entry of the heap is overtaken where the timer has moved, or an earlier mention
+            # has come, since it was put there.
             if order == _TIMER:
-                if watch.next_timer_ms() != instant_ms:
-                    continue  # Overtaken: the timer was moved since it was scheduled.
+                if watch.scheduled_ms != instant_ms:
+                    continue
+                watch.scheduled_ms = None
                 outputs += watch.on_time(instant_ms)
             else:
                 if watch.state.pending.first_arrival_ms() != instant_ms:
                     continue
                 outputs += watch.on_mention(watch.state.take_pending())
-            self._schedule(watch)
+                self._schedule_mention(watch)
+            self._changed.add(subject)
+            self._schedule_timer(watch)
         return outputs

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from undertone.alerting.evidence import CANDIDATES_PER_HOUR, choose
+from undertone.alerting.evidence import Candidate
 from undertone.alerting.lifecycle import RuleState
 from undertone.records import Evidence, Mention, Tipping
 from undertone.trends.baseline import Baseline
@@ -45,9 +45,12 @@ class Pending:
     def add(self, mention: Mention) -> None:
         """Put a mention into its place."""
         minute = mention.ingested_at // MINUTE_MS
-        if minute not in self._by_minute:
+        waiting = self._by_minute.get(minute)
+        if waiting is None:
+            self._by_minute[minute] = [mention]
             insort(self._minutes, minute)
-        insort(self._by_minute.setdefault(minute, []), mention, key=arrival_order)
+        else:
+            insort(waiting, mention, key=arrival_order)
 
     def first_arrival_ms(self) -> int | None:
         """When the earliest one arrived; none where nothing waits."""
@@ -73,16 +76,12 @@ class Hour:
 
     voices: dict[str, int] = field(default_factory=dict)
     authors: dict[str, int] = field(default_factory=dict)
-    candidates: list[tuple[float, Evidence]] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
 
     def hear(self, voice: str, pane: int) -> None:
         """Note that a voice spoke in a pane."""
         if voice in self.voices or len(self.voices) < VOICES_PER_HOUR:
             self.voices[voice] = max(pane, self.voices.get(voice, pane))
-
-    def offer(self, weight: float, evidence: Evidence) -> None:
-        """Keep a story as evidence if it is among the weightiest of the hour."""
-        self.candidates = choose([*self.candidates, (weight, evidence)], CANDIDATES_PER_HOUR)
 
 
 class SubjectState:
@@ -109,6 +108,7 @@ class SubjectState:
         self.pending = Pending()
         self.windows = {length: SlidingWindow(length, self.panes) for length in windows_ms}
         self.changed_parts: set[str] = set()
+        self.forgotten_before_ms = 0
 
     # Changes, each naming the part that it changes.
 
@@ -120,40 +120,46 @@ class SubjectState:
             return False
         offsets[raw.partition] = raw.offset
         self.pending.add(mention)
-        self.changed_parts |= {HEAD, pending_part(mention)}
+        self.changed_parts.add(HEAD)
+        self.changed_parts.add(pending_part(mention))
         return True
 
     def take_pending(self) -> Mention:
         """The earliest mention that waits."""
         mention = self.pending.pop()
-        self.changed_parts |= {HEAD, pending_part(mention)}
+        self.changed_parts.add(HEAD)
+        self.changed_parts.add(pending_part(mention))
         return mention
 
     def hour(self, pane: int) -> Hour:
         """The hour that holds a pane, to be changed."""
         number = pane // HOUR_MS
         self.changed_parts.add(f"hour/{number}")
-        return self.hours.setdefault(number, Hour())
+        hour = self.hours.get(number)
+        if hour is None:
+            hour = self.hours[number] = Hour()
+        return hour
 
     def count(self, pane: int, kind: str, counts: Counts) -> None:
-        """Add counts to a pane and to the windows that hold it."""
-        self.hour(pane)
+        """Add counts to a pane, whose `hour` is being changed, and to the windows that hold it."""
         self.panes.add(pane, kind, counts)
         for window in self.windows.values():
             window.note(pane, kind, counts)
 
     def advance(self, end_ms: int) -> None:
         """Move every window's end forward."""
-        for window in self.windows.values():
-            window.advance(end_ms)
+        for length, window in self.windows.items():
+            if window.advance(end_ms):
+                # Its next step must tell, though the timer of what left has gone with it.
+                self.changed_windows.add(length)
 
     def learn_until(self, horizon_ms: int) -> None:
         """Let the baselines take in all panes that end at or before `horizon_ms`."""
         if horizon_ms <= self.learnt_until_ms:
             return
-        spans = self.excluded_spans()
+        spans = self.excluded_spans() if self.excluded else []
         for pane, kinds in self.panes.between(self.learnt_until_ms, horizon_ms):
-            if any(low <= pane < high for low, high in spans):
+            if spans and any(low <= pane < high for low, high in spans):
                 continue
             for kind, counts in sorted(kinds.items()):
                 baseline = self.baselines[kind]
@@ -162,9 +168,10 @@ class SubjectState:
         for baseline in self.baselines.values():
             baseline.advance(horizon_ms, spans)
         self.learnt_until_ms = horizon_ms
-        self.excluded = [
-            (start, end) for start, end in self.excluded if end is None or end > horizon_ms
-        ]
+        if spans:
+            self.excluded = [
+                (start, end) for start, end in self.excluded if end is None or end > horizon_ms
+            ]
         self.changed_parts.add(HEAD)
 
     def excluded_spans(self) -> list[tuple[int, int]]:
@@ -195,9 +202,13 @@ class SubjectState:
     def forget_before(self, instant_ms: int) -> None:
         """Drop hours that no window and no baseline needs any more."""
         first = instant_ms // HOUR_MS
+        self.forgotten_before_ms = first * HOUR_MS
         old = [number for number in self.hours if number < first]
         if not old:
             return
+        for window in self.windows.values():
+            # What goes must have left: a window could not take it out of its sums later.
+            window.advance(first * HOUR_MS + window.length_ms)
         for number in old:
             del self.hours[number]
             self.changed_parts.add(f"hour/{number}")
@@ -248,7 +259,7 @@ class SubjectState:
                 pane: {kind: counts.to_list() for kind, counts in kinds.items()}
                 for pane, kinds in self.panes.between(start, start + HOUR_MS)
             },
-            "stories": self.stories.hours.get(number, []),
+            "stories": self.stories.of_hour(number),
             "voices": hour.voices,
             "authors": hour.authors,
             "candidates": [
@@ -279,8 +290,8 @@ class SubjectState:
         for pane, kinds in document["panes"].items():
             for kind, counts in kinds.items():
                 self.panes.add(int(pane), kind, Counts(*counts))
-        if document["stories"]:
-            self.stories.hours[number] = document["stories"]
+        for sketch in document["stories"]:
+            self.stories.add(number, sketch)
         self.hours[number] = Hour(
             voices=document["voices"],
             authors=document["authors"],

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from undertone.trends.stories import STORY_BITS, StoryIndex
 
 
@@ -20,3 +25,28 @@ def test_stories_are_forgotten_with_their_hour() -> None:
     stories.drop_before(2)
     assert not stories.is_copy(0)
     assert stories.is_copy((1 << 64) - 1)
+
+
+@given(st.integers(0, 300), st.integers(0, 2**64 - 1), st.integers(0, 20), st.integers(0, 10**6))
+def test_few_and_many_stories_are_compared_alike(
+    known: int, fingerprint: int, flipped: int, seed: int
+) -> None:
+    draw, stories = random.Random(seed), StoryIndex()
+    near = fingerprint
+    for bit in draw.sample(range(64), flipped):
+        near ^= 1 << bit
+    sketches = [draw.getrandbits(64) for _ in range(known)]
+    sketches.insert(draw.randrange(known + 1), near)
+    for sketch in sketches:
+        stories.add(1, sketch)
+    expected = any((sketch ^ fingerprint).bit_count() <= STORY_BITS for sketch in sketches)
+    assert stories.is_copy(fingerprint) == expected
+
+
+def test_the_sketches_of_an_hour_come_in_their_order_and_leave_with_it() -> None:
+    stories = StoryIndex()
+    for hour, sketch in [(1, 7), (2, 2**64 - 1), (1, 5)]:
+        stories.add(hour, sketch)
+    assert [stories.of_hour(hour) for hour in (1, 2, 3)] == [[7, 5], [2**64 - 1], []]
+    stories.drop_before(2)
+    assert [stories.of_hour(hour) for hour in (1, 2)] == [[], [2**64 - 1]]

@@ -17,6 +17,7 @@ from undertone.records import (
     Mention,
     Progress,
     RawPosition,
+    Record,
     Severity,
     TrendPoint,
 )
@@ -271,6 +272,31 @@ def test_a_trend_point_is_written_only_when_its_numbers_changed() -> None:
         for window in ("5m", "1h", "24h")
     }
     assert by_window == {"5m": [1, 0], "1h": [1, 0], "24h": [1, 0]}
+
+
+def test_what_leaves_a_window_between_its_steps_is_told_at_the_next_step() -> None:
+    # The day's window is written on the hour. The first mention leaves it at 24:30:10; in between,
+    # at 24:48, time wakes the subject because the second has left the window of an hour.
+    first = START_MS + 30 * MINUTE_MS
+    second = START_MS + 23 * HOUR_MS + 40 * MINUTE_MS
+    points = [
+        ((output.window_end - START_MS) // HOUR_MS, output.mentions)
+        for output in play([mention(first, 0), mention(second, 1), progress(second + 2 * DAY_MS)])
+        if isinstance(output, TrendPoint) and output.window == "24h"
+    ]
+    assert points == [(1, 1), (24, 2), (25, 1), (48, 0)]
+
+
+def test_a_trend_point_encodes_as_every_record_does() -> None:
+    points = [
+        output
+        for output in play(with_progress(quiet_days_then_crisis()[:40]))
+        if isinstance(output, TrendPoint)
+    ]
+    assert {point.mean_score is None for point in points} == {True, False}
+    for point in points:
+        again = TrendPoint.from_json(point.to_json())
+        assert again == point and again.to_json() == Record.to_json(point) == point.to_json()
 
 
 def test_state_of_a_quiet_subject_is_dropped_hour_by_hour() -> None:
