@@ -108,7 +108,7 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     except Exception as error:  # safetensors, transformers and json each raise their own
         raise CheckpointError(
             f"{path}: the weights cannot be read: {_first_line(error)}",
-            hint="the folder must hold model.safetensors, of an architecture that transformers knows;"
+            hint="the folder must hold model.safetensors of an architecture that transformers has;"
             " pickled weights are not loaded, and code of a checkpoint is not run",
         ) from error
     missing = sorted(report["missing_keys"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertone_models.batching import forward_packed, pack
+from undertone_models.batching import bisected, forward_packed, pack
 from undertone_models.pairs import EncodedPair
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=600), max_size=200)
@@ -50,3 +53,31 @@ def test_results_come_back_in_the_order_of_the_pairs(lengths: list[int]) -> None
     )
     assert result.shape == (len(lengths), 3)
     assert result[:, 0].tolist() == lengths
+
+
+@given(st.lists(st.integers(), max_size=60), st.sets(st.integers(min_value=0, max_value=59)))
+def test_only_poisonous_items_are_lost(items: list[int], poisoned: set[int]) -> None:
+    boxed = [(item, position) for position, item in enumerate(items)]
+    bad = {pair for pair in boxed if pair[1] in poisoned}
+
+    def call(part: Sequence[tuple[int, int]]) -> list[int]:
+        if bad.intersection(part):
+            raise RuntimeError("poison")
+        return [item * 2 for item, _ in part]
+
+    failures: list[tuple[int, int]] = []
+    results = bisected(call, boxed, lambda item, _error: failures.append(item))
+    assert results == [None if pair in bad else pair[0] * 2 for pair in boxed]
+    assert set(failures) == bad
+
+
+def test_a_result_too_few_is_a_failure() -> None:
+    assert bisected(lambda part: [1] * (len(part) - 1), [1, 2], lambda *_: None) == [None, None]
+
+
+def test_memory_that_runs_out_is_not_the_pairs_fault() -> None:
+    def call(part: Sequence[int]) -> list[int]:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        bisected(call, [1, 2], lambda *_: None)
