@@ -121,10 +121,12 @@ def test_ctrl_c_leaves_a_partial_report_and_exits_130(
 ) -> None:
     write_file(folder / "long.jsonl", history(60, crisis_hours=(60,)))
     advance = FileSource.advance
+    interrupts = iter([signal.SIGINT])  # a second one would end the process, and pytest with it
 
     def interrupting(source: FileSource) -> Advance:
         if source._open:
-            signal.raise_signal(signal.SIGINT)
+            for number in interrupts:
+                signal.raise_signal(number)
         return advance(source)
 
     monkeypatch.setattr(FileSource, "advance", interrupting)
