@@ -40,7 +40,7 @@ def target_span(pair: Pair) -> Span | None:
 
     None where there is no target, or the text does not hold it (in whatever case).
     """
-    if pair.target is None:
+    if not pair.target:
         return None
     if pair.span is not None:
         return pair.span

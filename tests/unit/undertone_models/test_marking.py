@@ -22,6 +22,8 @@ MARKERS = TargetMarkers("[a]", "[b]")
         ("苹果公司股价下跌", "苹果", (0, 2)),
         ("nothing here", "Apple", None),
         ("whole message", None, None),
+        ("an empty name", "", None),
+        ("", "Apple", None),
     ],
 )
 def test_a_target_is_found_by_whole_words_then_in_any_case_then_inside_a_word(
