@@ -28,8 +28,8 @@ def judge(events: Sequence[TruthEvent], alerts: Iterable[Alert]) -> Verdict:
     """Hold the alerts against the negative events. An alert that is neither is false."""
     told = [alert for alert in alerts if alert.state is AlertState.FIRING]
     negative = [event for event in events if event.polarity != "positive"]
-    found = tuple(event for event in negative if any(_tells(alert, event) for alert in told))
-    true = {alert.id for alert in told if any(_tells(alert, event) for event in negative)}
+    found = tuple(event for event in negative if any(tells(alert, event) for alert in told))
+    true = {alert.id for alert in told if any(tells(alert, event) for event in negative)}
     return Verdict(
         found=found,
         missed=tuple(event for event in negative if event not in found),
@@ -37,7 +37,12 @@ def judge(events: Sequence[TruthEvent], alerts: Iterable[Alert]) -> Verdict:
     )
 
 
-def _tells(alert: Alert, event: TruthEvent) -> bool:
-    """Whether this revision of an alert fired, or rose, in the event's time."""
+def tells(alert: Alert, event: TruthEvent) -> bool:
+    """Whether this revision of an alert fired, or rose, in the time of an event that is bad."""
     end = max(event.start + AFTER_MS, event.end or event.start)
-    return alert.subject == event.subject and event.start - BEFORE_MS <= alert.detected_at <= end
+    return (
+        event.polarity != "positive"
+        and alert.state is AlertState.FIRING
+        and alert.subject == event.subject
+        and event.start - BEFORE_MS <= alert.detected_at <= end
+    )

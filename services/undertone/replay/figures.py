@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from undertone.alerting.verdict import Verdict, judge
+from undertone.alerting.verdict import Verdict, judge, tells
 from undertone.records import Alert, AlertState
 from undertone.replay.result import DAYS_PER_MONTH, EventFigures
 from undertone.truth import TruthEvent
@@ -81,9 +81,5 @@ def _negative(events: Sequence[TruthEvent]) -> list[TruthEvent]:
 
 def _delay_minutes(event: TruthEvent, told: Sequence[Alert]) -> float | None:
     """Minutes from an event's start to the first revision that tells of it."""
-    telling = [
-        alert.detected_at
-        for alert in told
-        if alert.subject == event.subject and judge([event], [alert]).found
-    ]
+    telling = [alert.detected_at for alert in told if tells(alert, event)]
     return (min(telling) - event.start) / MINUTE_MS if telling else None

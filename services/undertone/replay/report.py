@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from undertone.alerting.verdict import AFTER_MS, BEFORE_MS
+from undertone.alerting.verdict import tells
 from undertone.errors import InputFileError
 from undertone.records import Alert, AlertState, Evidence, Severity
 from undertone.replay.optional import required
@@ -213,17 +213,6 @@ def _alerts(result: ReplayResult, events: Sequence[TruthEvent]) -> list[AlertVie
         )
         for rank, known in enumerate(told, start=1)
     ]
-
-
-def tells(alert: Alert, event: TruthEvent) -> bool:
-    """Whether a revision tells of an event, as the verdict judges it."""
-    end = max(event.start + AFTER_MS, event.end or event.start)
-    return (
-        event.polarity != "positive"
-        and alert.state is AlertState.FIRING
-        and alert.subject == event.subject
-        and event.start - BEFORE_MS <= alert.detected_at <= end
-    )
 
 
 def _evidence(known: Iterable[Alert]) -> tuple[Evidence, ...]:

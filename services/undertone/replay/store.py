@@ -9,8 +9,6 @@ Every batch is committed, so a replay that is killed resumes from what it had sc
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +19,8 @@ from typing import Any, Self
 import orjson
 
 from undertone.errors import UndertoneError
+from undertone.scoring.cache import pair_key
+from undertone.transport.broker_jars import cache_dir
 from undertone_models.answers import Scores
 from undertone_models.classifier import Pair
 
@@ -47,25 +47,8 @@ CREATE TABLE IF NOT EXISTS chunks (
 
 
 def default_store() -> Path:
-    """$UNDERTONE_CACHE, else $XDG_CACHE_HOME/undertone or ~/.cache/undertone."""
-    own = os.environ.get("UNDERTONE_CACHE")
-    if own:
-        return Path(own) / FILE_NAME
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "undertone" / FILE_NAME
-
-
-def score_key(model: str, pair: Pair) -> bytes:
-    """16 bytes that stand for a pair as one model reads it."""
-    digest = hashlib.blake2b(model.encode() + b"\0", digest_size=16)
-    text = pair.text.encode("utf-8", "surrogatepass")
-    digest.update(b"%d:" % len(text))
-    digest.update(text)
-    if pair.target is not None:
-        digest.update(b"\0" + pair.target.encode("utf-8", "surrogatepass"))
-    if pair.span is not None:
-        digest.update(b"\0%d-%d" % pair.span)
-    return digest.digest()
+    """The file in the user's cache folder."""
+    return cache_dir() / FILE_NAME
 
 
 class Store:
@@ -114,7 +97,7 @@ class Store:
 
     def get(self, model: str, pairs: Sequence[Pair]) -> dict[Pair, Scores]:
         """The scores that are known of these pairs."""
-        by_key = {score_key(model, pair): pair for pair in pairs}
+        by_key = {pair_key(model, pair): pair for pair in pairs}
         keys = list(by_key)
         found: dict[Pair, Scores] = {}
         for start in range(0, len(keys), PAIRS_A_QUERY):
@@ -127,7 +110,7 @@ class Store:
 
     def put(self, model: str, scores: Iterable[tuple[Pair, Scores]]) -> None:
         """Keep scores; committed when this returns."""
-        rows = [(score_key(model, pair), *values) for pair, values in scores]
+        rows = [(pair_key(model, pair), *values) for pair, values in scores]
         if not rows:
             return
         with self._transaction():

@@ -17,7 +17,7 @@ class ScoreCache:
     """
 
     def __init__(self, model: str, entries: int) -> None:
-        self._salt = model.encode() + b"\0"
+        self._model = model
         self._entries = entries
         self._scores: OrderedDict[bytes, Scores] = OrderedDict()
         self._lock = threading.Lock()
@@ -27,7 +27,7 @@ class ScoreCache:
 
     def get(self, pair: Pair) -> Scores | None:
         """The scores of a pair, if it has been read lately."""
-        key = self._key(pair)
+        key = pair_key(self._model, pair)
         with self._lock:
             scores = self._scores.get(key)
             if scores is not None:
@@ -38,20 +38,22 @@ class ScoreCache:
         """Remember a pair's scores; the pair not used for longest makes room."""
         if self._entries <= 0:
             return
-        key = self._key(pair)
+        key = pair_key(self._model, pair)
         with self._lock:
             self._scores[key] = scores
             self._scores.move_to_end(key)
             if len(self._scores) > self._entries:
                 self._scores.popitem(last=False)
 
-    def _key(self, pair: Pair) -> bytes:
-        digest = hashlib.blake2b(self._salt, digest_size=16)
-        text = pair.text.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(text))
-        digest.update(text)
-        if pair.target is not None:
-            digest.update(b"\0" + pair.target.encode("utf-8", "surrogatepass"))
-        if pair.span is not None:
-            digest.update(b"\0%d-%d" % pair.span)
-        return digest.digest()
+
+def pair_key(model: str, pair: Pair) -> bytes:
+    """16 bytes that stand for a pair as one model reads it."""
+    digest = hashlib.blake2b(model.encode() + b"\0", digest_size=16)
+    text = pair.text.encode("utf-8", "surrogatepass")
+    digest.update(b"%d:" % len(text))
+    digest.update(text)
+    if pair.target is not None:
+        digest.update(b"\0" + pair.target.encode("utf-8", "surrogatepass"))
+    if pair.span is not None:
+        digest.update(b"\0%d-%d" % pair.span)
+    return digest.digest()
