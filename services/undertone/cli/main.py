@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from undertone import __version__
+from undertone.cli.options import INTERRUPTED
 from undertone.errors import UndertoneError
 
 # name on the command line → module in undertone.cli that holds `command` (or `app`, a Typer group)
@@ -28,8 +29,6 @@ COMMANDS = {
     "evaluate": "evaluate",
     "quantise": "quantise",
 }
-
-INTERRUPTED = 130
 
 
 def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+# The exit status after Ctrl-C.
+INTERRUPTED = 130
+
 
 class EngineName(StrEnum):
     """What runs the model."""

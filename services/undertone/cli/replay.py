@@ -11,6 +11,7 @@ from rich.console import Console
 
 from undertone.cli.model_errors import model_errors
 from undertone.cli.options import (
+    INTERRUPTED,
     BootstrapOption,
     ConfigOption,
     EngineName,
@@ -22,8 +23,6 @@ from undertone.cli.options import (
 from undertone.cli.replay_input import Input, Range, duration_of, range_of, source_of
 from undertone.cli.replay_screen import print_result, watched
 from undertone.errors import ConfigurationError, UsageError
-
-INTERRUPTED = 130
 
 
 def command(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from undertone.cli.options import ConfigOption, EngineName
+from undertone.cli.options import INTERRUPTED, ConfigOption, EngineName
 from undertone.errors import UndertoneError
 
 if TYPE_CHECKING:
     from undertone_models.classifier import SentimentClassifier
 
-INTERRUPTED = 130
 err = Console(stderr=True)
 
 

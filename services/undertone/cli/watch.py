@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from undertone.cli.options import (
+    INTERRUPTED,
     BootstrapOption,
     ConfigOption,
     PrefixOption,
@@ -17,7 +18,6 @@ from undertone.cli.options import (
     WatchlistOption,
 )
 
-INTERRUPTED = 130
 err = Console(stderr=True)
 
 
