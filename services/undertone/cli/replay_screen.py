@@ -64,9 +64,7 @@ class _Meter:
             self._tasks[what] = self._bar.add_task(what, total=None, status="")
         task = self._bar.tasks[self._tasks[what]]
         status = f"{counts.read:,} messages"
-        if what == "sweep":
-            status = f"{advance.done} of {advance.total} points"
-        elif task.elapsed:
+        if task.elapsed and what != "sweep":
             status += f", {counts.read / task.elapsed:,.0f} a second"
         self._bar.update(
             self._tasks[what], completed=advance.done, total=advance.total or None, status=status

@@ -13,6 +13,7 @@ from undertone.replay.figures import figures, in_order, within
 from undertone.replay.mention_log import LogWriter
 from undertone.replay.result import ReplayRange, ReplayResult, SweepPoint
 from undertone.replay.steps import Advance, Counts, Source, Span
+from undertone.trends.points import TrendReading
 from undertone.truth import TruthEvent
 from undertone.watch.core import Watch, WatchConfig
 
@@ -143,11 +144,11 @@ class _Router:
             for sink in self._sinks.records:
                 sink.add(mention)
 
-    def outputs(self, outputs: Iterable[Alert | TrendPoint]) -> None:
+    def outputs(self, outputs: Iterable[Alert | TrendReading]) -> None:
         """Outputs, in order."""
         for output in outputs:
-            if isinstance(output, TrendPoint):
-                self._point(output)
+            if isinstance(output, TrendReading):
+                self._point(output.record())
             else:
                 self._alert(output)
 

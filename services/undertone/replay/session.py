@@ -166,14 +166,11 @@ def _sweep(
 ) -> tuple[SweepPoint, ...]:
     if run.interrupted:
         return ()
-    done = 0
 
-    def on_done(points: int) -> None:
-        nonlocal done
-        done += points
-        watching.on_look("sweep", Advance(done, len(order.sweep)), run.counts)
+    def on_look(share: float) -> None:
+        watching.on_look("sweep", Advance(round(100 * share), 100), run.counts)
 
-    watching.on_look("sweep", Advance(0, len(order.sweep)), run.counts)
+    on_look(0.0)
     found = run_sweep(
         order.sweep,
         store.path,
@@ -181,7 +178,7 @@ def _sweep(
         order.config,
         order.span,
         workers=order.workers,
-        on_done=on_done,
+        on_look=on_look,
         is_stopped=watching.is_stopped,
     )
     run.interrupted = run.interrupted or len(found) < len(order.sweep)

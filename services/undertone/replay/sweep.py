@@ -1,73 +1,74 @@
 """A grid of rule parameters over one reading of history: the price of each alert more.
 
-The mentions are read, scored and packed once. The points share the unpacking of them and run in
-processes of their own, each with the live core (less its trend points).
+What a watcher counts, learns and expects does not depend on its rules, so one pass of the live core
+serves many points: all their rules run side by side in one rule set, each under its point's number.
+The points are shared out over a process a core.
 """
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from undertone.alerting.lifecycle import alert_id
 from undertone.alerting.rules import RuleSet
 from undertone.records import Alert
 from undertone.replay.figures import figures, in_order
 from undertone.replay.mention_log import decode_line
-from undertone.replay.quiet_watch import QuietConfig, QuietWatch
 from undertone.replay.result import ReplayRange, SweepPoint
+from undertone.replay.run import ReplayWatch
 from undertone.replay.steps import Span
 from undertone.replay.store import Store
 from undertone.replay.sweep_grid import Choice, write_rules
 from undertone.truth import TruthEvent
 from undertone.watch.core import WatchConfig
 
-TASKS_A_WORKER = 3
-
 
 @dataclass(frozen=True)
 class _Task:
-    """Some points over one log."""
+    """Some points over one log; `config` holds the rules of all of them."""
 
     store: Path
     log: int
     config: WatchConfig
-    rules: tuple[RuleSet, ...]
     from_ms: int | None
 
 
-def _run_task(task: _Task) -> list[list[bytes]]:
-    """The alerts of each rule set, as JSON: runs in a process of its own."""
-    configs = [
-        QuietConfig(
-            rules=rules,
-            subjects=task.config.subjects,
-            windows_ms=(),
-            allowed_lateness_ms=task.config.allowed_lateness_ms,
-            other_windows_ms=task.config.windows_ms,
-        )
-        for rules in task.rules
-    ]
-    watches: dict[int, list[QuietWatch]] = {}
-    alerts: list[list[bytes]] = [[] for _ in configs]
+# How many chunks of the log the workers have read: shared with them when they start.
+_chunks_read: Any = None
+
+
+def _start_worker(chunks_read: Any) -> None:
+    global _chunks_read  # noqa: PLW0603 — the one way to hand a shared value to a pool's workers
+    _chunks_read = chunks_read
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run_task(task: _Task) -> list[bytes]:
+    """The alerts of all points, as JSON: runs in a process of its own."""
+    watches: dict[int, ReplayWatch] = {}
+    alerts: list[bytes] = []
     with Store(task.store) as store:
         for _number, lines in store.lines(task.log):
             for line in lines:
                 partition, record = decode_line(line)
-                if partition not in watches:
-                    watches[partition] = [QuietWatch(config) for config in configs]
-                for number, watch in enumerate(watches[partition]):
-                    for output in watch.apply(record):
-                        assert isinstance(output, Alert)
-                        if task.from_ms is None or output.detected_at >= task.from_ms:
-                            alerts[number].append(output.to_json())
-            for watch in itertools.chain.from_iterable(watches.values()):
+                watch = watches.get(partition)
+                if watch is None:
+                    watch = watches[partition] = ReplayWatch(task.config)
+                for output in watch.apply(record):
+                    assert isinstance(output, Alert)
+                    if task.from_ms is None or output.detected_at >= task.from_ms:
+                        alerts.append(output.to_json())
+            for watch in watches.values():
                 watch.forget_changes()
+            with _chunks_read.get_lock():
+                _chunks_read.value += 1
     return alerts
 
 
@@ -79,42 +80,66 @@ def run_sweep(
     span: Span,
     *,
     workers: int | None = None,
-    on_done: Callable[[int], None] = lambda _points: None,
+    on_look: Callable[[float], None] = lambda _share: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> dict[int, tuple[Alert, ...]]:
     """The alerts of each point by its number, in processes that are spawned, never forked.
 
-    Stopped early, only the points that are done.
+    `on_look` is told the share that is done. Stopped early, only the points that are done.
     """
     workers = max(1, min(workers or os.cpu_count() or 1, len(choices)))
-    found: dict[int, tuple[Alert, ...]] = {}
-    size = max(1, -(-len(choices) // (workers * TASKS_A_WORKER)))
+    by_number = {choice.number: choice for choice in choices}
+    found: dict[int, list[Alert]] = {}
+    with Store(store) as open_store:
+        chunks_total = max(1, workers * open_store.chunks(log))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    chunks_read = context.Value("q", 0)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(chunks_read,)
+    )
     try:
-        running: dict[Future[list[list[bytes]]], list[Choice]] = {}
-        for start in range(0, len(choices), size):
-            some = list(choices[start : start + size])
-            rules = tuple(choice.rules for choice in some)
-            task = _Task(store, log, replace(config, rules=some[0].rules), rules, span.from_ms)
+        running = {}
+        for number in range(workers):
+            some = choices[number::workers]
+            rules = side_by_side({choice.number: choice.rules for choice in some})
+            task = _Task(store, log, replace(config, rules=rules, windows_ms=()), span.from_ms)
             running[pool.submit(_run_task, task)] = some
         while running and not is_stopped():
-            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=0.5)
             for future in done:
-                some = running.pop(future)
-                for choice, lines in zip(some, future.result(), strict=True):
-                    found[choice.number] = in_order([Alert.from_json(line) for line in lines])
-                on_done(len(some))
+                found |= {choice.number: [] for choice in running.pop(future)}
+                for line in future.result():
+                    number, alert = alone(Alert.from_json(line), by_number)
+                    found[number].append(alert)
+            on_look(min(1.0, chunks_read.value / chunks_total))
     finally:
         pool.shutdown(wait=not is_stopped(), cancel_futures=True)
         if is_stopped():
             for process in list((pool._processes or {}).values()):
                 process.terminate()
-    return found
+    return {number: in_order(alerts) for number, alerts in found.items()}
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def side_by_side(rule_sets: Mapping[int, RuleSet]) -> RuleSet:
+    """The rules of several points as one set, each named `POINT/RULE`."""
+    return RuleSet.model_construct(
+        rules=tuple(
+            rule.model_copy(update={"name": f"{number}/{rule.name}"})
+            for number, rules in rule_sets.items()
+            for rule in rules.rules
+        )
+    )
+
+
+def alone(alert: Alert, choices: Mapping[int, Choice]) -> tuple[int, Alert]:
+    """The point of such a rule's alert, and the alert as that point's rules alone give it."""
+    number, _, rule = alert.rule.partition("/")
+    changes = {
+        "id": alert_id(rule, alert.subject, alert.started_at),
+        "rule": rule,
+        "rules_version": choices[int(number)].rules.version,
+    }
+    return int(number), alert.model_copy(update=changes)
 
 
 def judged_points(

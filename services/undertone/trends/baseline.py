@@ -56,16 +56,13 @@ class Baseline:
     score: float = 0.0
     score_square: float = 0.0
 
-    def advance(self, to_ms: int, excluded: Sequence[tuple[int, int | None]] = ()) -> None:
-        """Forget up to `to_ms` and count the time listened, less the excluded spans."""
+    def advance(self, to_ms: int) -> None:
+        """Forget up to `to_ms` and count the time listened."""
         if to_ms <= self.at_ms:
             return
         decay = math.exp2(-(to_ms - self.at_ms) / HALF_LIFE_MS)
-        # All of the span, weighed by its age: see `_weighed_hours`.
-        listened = _HOURS_A_FULL_DECAY * (1.0 - decay)
-        if excluded:
-            listened = self._less_excluded(listened, to_ms, excluded)
-        self.hours = self.hours * decay + listened
+        # ∫ 2^(−age ÷ half-life) over the span.
+        self.hours = self.hours * decay + _HOURS_A_FULL_DECAY * (1.0 - decay)
         self.mentions *= decay
         self.stories *= decay
         self.scored *= decay
@@ -73,17 +70,6 @@ class Baseline:
         self.score *= decay
         self.score_square *= decay
         self.at_ms = to_ms
-
-    def _less_excluded(
-        self, weighed: float, to_ms: int, excluded: Sequence[tuple[int, int | None]]
-    ) -> float:
-        """The weighed hours between `at_ms` and `to_ms`, less those inside excluded spans."""
-        for start, end in excluded:
-            low = max(start, self.at_ms)
-            high = to_ms if end is None else min(end, to_ms)
-            if low < high:
-                weighed -= _weighed_hours(low, high, to_ms)
-        return max(weighed, 0.0)
 
     def learn(self, counts: Counts) -> None:
         """Take in the counts of a closed pane that ends at `at_ms`."""
@@ -111,13 +97,6 @@ class Baseline:
     def from_list(cls, values: Sequence[float]) -> Baseline:
         """The reverse of `to_list`."""
         return cls(int(values[0]), *values[1:])
-
-
-def _weighed_hours(low_ms: int, high_ms: int, now_ms: int) -> float:
-    """∫ 2^(−(now − t) ÷ half-life) dt over `[low, high)`, in hours."""
-    newest = math.exp2(-(now_ms - high_ms) / HALF_LIFE_MS)
-    oldest = math.exp2(-(now_ms - low_ms) / HALF_LIFE_MS)
-    return _HOURS_A_FULL_DECAY * (newest - oldest)
 
 
 class Expectation(NamedTuple):
@@ -152,8 +131,8 @@ class Expectation(NamedTuple):
         return low_surprise((mean_score - self.mean_score) / math.sqrt(variance))
 
 
-def expect(baselines: Sequence[Baseline], prior: Prior, window_ms: int) -> Expectation:
-    """The expectation of a window from the baselines of its kinds, advanced to one moment."""
+def expect(baselines: Sequence[Baseline], prior: Prior, window_ms: int, end_ms: int) -> Expectation:
+    """The expectation of a window that ends at `end_ms`, from its kinds' baselines as of then."""
     hours = window_ms / HOUR_MS
     prior_stories = prior.stories_per_day / 24 * PRIOR_HOURS
     prior_negative = prior_stories * prior.negative_share

@@ -68,9 +68,9 @@ class Counts:
         self.score_millis -= other.score_millis
         self.score_square_millis -= other.score_square_millis
 
-    def to_list(self) -> list[int]:
+    def to_tuple(self) -> tuple[int, ...]:
         """The counts in the order of their fields."""
-        return [
+        return (
             self.mentions,
             self.stories,
             self.negative,
@@ -79,7 +79,7 @@ class Counts:
             self.unscored,
             self.score_millis,
             self.score_square_millis,
-        ]
+        )
 
 
 def total(parts: Iterable[Counts]) -> Counts:

@@ -11,6 +11,8 @@ STORY_BITS = 10
 # One author is at most this many voices an hour about a subject; the rest count as copies, so
 # that one account cannot raise an alert.
 STORIES_PER_AUTHOR_HOUR = 3
+# A copy that comes later than this is a story again.
+STORY_HOURS = 25
 # Up to here a loop is faster than numpy, which costs 3 µs to call and then 1 ns a sketch.
 _FEW = 40
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from undertone.settings import PANE_MS
 from undertone.trends.panes import Counts, pane_of
@@ -63,9 +63,10 @@ class PaneSeries:
 class SlidingWindow:
     """The sums over `[end − length, end)` of a PaneSeries, per kind, as `end` moves forward.
 
-    `exit_due_ms` is the first of its steps at which a pane has left it, and `is_changed` whether
-    its sums may have changed since somebody set that to False: so that what is asked at every
-    event, "does anything move?", costs a comparison.
+    Its end may be left behind and moved on when somebody looks: panes that came meanwhile enter
+    then. `step_due_ms` is the next of its steps (see `step_of`) after something has changed,
+    `exit_due_ms` the first at which a pane has left it; NEVER_MS where there is none. So what is
+    asked at every event, "does anything move?", costs a comparison.
     """
 
     __slots__ = (
@@ -74,8 +75,8 @@ class SlidingWindow:
         "_sums",
         "end_ms",
         "exit_due_ms",
-        "is_changed",
         "length_ms",
+        "step_due_ms",
         "step_ms",
     )
 
@@ -83,7 +84,7 @@ class SlidingWindow:
         self.length_ms = length_ms
         self.step_ms = step_of(length_ms)
         self.end_ms = end_ms
-        self.is_changed = True
+        self.step_due_ms = NEVER_MS
         self._panes = panes
         self._sums: dict[str, Counts] = {}
         for _pane, kinds in panes.between(self.start_ms, end_ms):
@@ -103,48 +104,47 @@ class SlidingWindow:
         """Counts were added to a pane of the series: take them in if the pane is inside."""
         if self.end_ms - self.length_ms <= pane < self.end_ms:
             _add(self._sums, kind, counts)
-            self.is_changed = True
             if pane < self._oldest:
                 self._set_oldest(pane)
 
-    def advance(self, end_ms: int) -> bool:
-        """Move the end forward; panes behind the new start leave, panes up to the end enter.
+    def change_at(self, now_ms: int) -> None:
+        """Something of it changes at this moment: its next step must tell."""
+        if self.step_due_ms == NEVER_MS:
+            self.step_due_ms = now_ms - now_ms % self.step_ms + self.step_ms
 
-        Returns whether any did.
-        """
+    def advance(self, end_ms: int) -> None:
+        """Move the end forward; panes behind the new start leave, panes up to the end enter."""
         old_end = self.end_ms
         if end_ms <= old_end:
-            return False
-        if end_ms - self.length_ms <= self._oldest and not self._panes.reaches(old_end):
-            self.end_ms = end_ms  # The commonest case by far: nothing leaves, nothing enters.
-            return False
-        old_start = self.start_ms
+            return
         self.end_ms = end_ms
-        for _pane, kinds in self._panes.between(old_start, min(self.start_ms, old_end)):
-            for kind, counts in kinds.items():
-                self._sums[kind].subtract(counts)
-        for _pane, kinds in self._panes.between(max(old_end, self.start_ms), end_ms):
-            self._include(kinds)
-        self._sums = {kind: sums for kind, sums in self._sums.items() if sums.mentions}
-        self.is_changed = True
-        self._look_for_oldest()
-        return True
+        start = end_ms - self.length_ms
+        is_left, is_entered = start > self._oldest, self._panes.reaches(old_end)
+        if is_left:
+            for _pane, kinds in self._panes.between(old_end - self.length_ms, min(start, old_end)):
+                for kind, counts in kinds.items():
+                    self._sums[kind].subtract(counts)
+        if is_entered:
+            for _pane, kinds in self._panes.between(max(old_end, start), end_ms):
+                self._include(kinds)
+        if is_left:
+            self._sums = {kind: sums for kind, sums in self._sums.items() if sums.mentions}
+            # Whoever has moved it between its steps: the next one must tell.
+            self.change_at(end_ms - PANE_MS)
+        if is_left or is_entered:
+            self._look_for_oldest()
 
     def _look_for_oldest(self) -> None:
-        pane = self._panes.first_from(self.start_ms)
+        pane = self._panes.first_from(self.end_ms - self.length_ms)
         self._set_oldest(NEVER_MS if pane is None or pane >= self.end_ms else pane)
 
     def _set_oldest(self, pane: int) -> None:
         self._oldest = pane
-        exit_ms = self.next_exit_ms()
-        self.exit_due_ms = (
-            NEVER_MS if exit_ms is None else -(-exit_ms // self.step_ms) * self.step_ms
-        )
-
-    def next_exit_ms(self) -> int | None:
-        """When the oldest pane inside leaves; none where the window is empty."""
-        # A pane leaves whole, as soon as the window starts behind the pane's own start.
-        return None if self._oldest == NEVER_MS else self._oldest + self.length_ms + PANE_MS
+        if pane == NEVER_MS:
+            self.exit_due_ms = NEVER_MS
+        else:
+            # A pane leaves whole, as soon as the window starts behind the pane's own start.
+            self.exit_due_ms = -(-(pane + self.length_ms + PANE_MS) // self.step_ms) * self.step_ms
 
     def kinds(self) -> list[str]:
         """Kinds with a mention inside, sorted."""
@@ -154,15 +154,16 @@ class SlidingWindow:
         """The sums of one kind: to be read, not kept or changed."""
         return self._sums.get(kind, _NOTHING)
 
-    def sums(self, kinds: Iterable[str] | None = None) -> Counts:
+    def sums(self, kinds: Sequence[str] | None = None) -> Counts:
         """The sums over the given kinds, or over all: to be read, not kept or changed."""
         known = self._sums
-        chosen = list(known) if kinds is None else [kind for kind in kinds if kind in known]
-        if len(chosen) == 1:
-            return known[chosen[0]]
+        if len(known) == 1:
+            ((kind, sums),) = known.items()
+            return sums if kinds is None or kind in kinds else _NOTHING
         result = Counts()
-        for kind in chosen:
-            result.add(known[kind])
+        for kind in known if kinds is None else kinds:
+            if kind in known:
+                result.add(known[kind])
         return result
 
 

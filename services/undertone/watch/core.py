@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from undertone.alerting.lifecycle import Phase
 from undertone.alerting.rules import RuleSet
-from undertone.records import Alert, Mention, Progress, TrendPoint
+from undertone.records import Alert, Mention, Progress
+from undertone.trends.points import TrendReading
 from undertone.watch.state import SubjectState
 from undertone.watch.subject import SubjectWatch
 from undertone.watchlist.subjects import Prior, Watchlist
@@ -71,8 +72,11 @@ class Watch:
         self._windows_ms = config.all_windows_ms
         self._rules_version = config.rules.version
 
-    def apply(self, record: Mention | Progress) -> list[Alert | TrendPoint]:
-        """Take the next record of the log and return what it decides, in order."""
+    def apply(self, record: Mention | Progress) -> list[Alert | TrendReading]:
+        """Take the next record of the log and return what it decides, in order.
+
+        Trend points come as what they are made of (`TrendReading.record` makes one).
+        """
         if isinstance(record, Progress):
             self._advance_clock(record)
         else:
@@ -182,9 +186,9 @@ class Watch:
         if arrival is not None:
             heapq.heappush(self._due, (arrival, _MENTION, watch.state.subject))
 
-    def _run(self) -> list[Alert | TrendPoint]:
+    def _run(self) -> list[Alert | TrendReading]:
         """Do all that is due at or before the clock, in order of time and subject."""
-        outputs: list[Alert | TrendPoint] = []
+        outputs: list[Alert | TrendReading] = []
         if self.clock_ms is None:
             return outputs
         due, subjects = self._due, self._subjects

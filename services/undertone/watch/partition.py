@@ -15,6 +15,7 @@ from undertone.errors import RecordError
 from undertone.records import Alert, DeadLetter, Mention, Progress, TrendPoint
 from undertone.transport.codec import decode_watch_record
 from undertone.transport.dead_letters import dead_letter
+from undertone.trends.points import TrendReading
 from undertone.watch.changelog import CURSOR_KEY, Change, Entries, stored_state
 from undertone.watch.cursor import Cursor, Log, Verdict, judge
 
@@ -36,7 +37,7 @@ class Core(Protocol):
         complete_until: Mapping[str, Mapping[int, int]],
         expected: Mapping[str, int],
     ) -> None: ...
-    def apply(self, record: Mention | Progress) -> list[Output]: ...
+    def apply(self, record: Mention | Progress) -> Sequence[Output | TrendReading]: ...
     def take_changes(self) -> dict[str, bytes | None]: ...
     def open_alerts(self) -> list[Alert]: ...
 
@@ -159,7 +160,10 @@ class WatchedPartition:
             )
             return
         try:
-            batch.outputs.extend(self.core.apply(decoded))
+            batch.outputs.extend(
+                output.record() if isinstance(output, TrendReading) else output
+                for output in self.core.apply(decoded)
+            )
         except (MemoryError, OSError):  # the environment's fault, not the record's
             raise
         except Exception as fault:

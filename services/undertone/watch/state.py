@@ -19,14 +19,12 @@ from undertone.records import Evidence, Mention, Tipping
 from undertone.trends.baseline import Baseline
 from undertone.trends.panes import Counts
 from undertone.trends.stories import StoryIndex
-from undertone.trends.windows import HOUR_MS, PaneSeries, SlidingWindow
+from undertone.trends.windows import HOUR_MS, NEVER_MS, PaneSeries, SlidingWindow
 
 MINUTE_MS = 60_000
 HEAD = "head"
 # Distinct voices remembered an hour: enough for any `min_sources`, bounded under a flood.
 VOICES_PER_HOUR = 200
-# An alert that stays open longer is learnt from as the new normal.
-LONGEST_EXCLUSION_MS = 72 * HOUR_MS
 
 
 def arrival_order(mention: Mention) -> tuple[int, str, int, int]:
@@ -95,20 +93,18 @@ class SubjectState:
         self.baselines: dict[str, Baseline] = {}
         self.learnt_until_ms = 0
         self.rules: dict[str, RuleState] = {}
-        self.excluded: list[tuple[int, int | None]] = []
         self.last: Tipping | None = None
         self.last_negative: Tipping | None = None
         self.last_model = ""
         self.pane_end_due_ms: int | None = None
-        self.changed_windows: set[int] = set()
-        self.written: dict[int, dict[str, list[int]]] = {}
+        # Of each window and kind, the counts that were written last.
+        self.written: dict[int, dict[str, tuple[int, ...]]] = {}
         self.hours: dict[int, Hour] = {}
         self.panes = PaneSeries()
         self.stories = StoryIndex()
         self.pending = Pending()
         self.windows = {length: SlidingWindow(length, self.panes) for length in windows_ms}
         self.changed_parts: set[str] = set()
-        self.forgotten_before_ms = 0
 
     # Changes, each naming the part that it changes.
 
@@ -148,61 +144,45 @@ class SubjectState:
 
     def advance(self, end_ms: int) -> None:
         """Move every window's end forward."""
-        for length, window in self.windows.items():
-            if window.advance(end_ms):
-                # Its next step must tell, though the timer of what left has gone with it.
-                self.changed_windows.add(length)
+        for window in self.windows.values():
+            window.advance(end_ms)
 
     def learn_until(self, horizon_ms: int) -> None:
-        """Let the baselines take in all panes that end at or before `horizon_ms`."""
-        if horizon_ms <= self.learnt_until_ms:
-            return
-        spans = self.excluded_spans() if self.excluded else []
-        for pane, kinds in self.panes.between(self.learnt_until_ms, horizon_ms):
-            if spans and any(low <= pane < high for low, high in spans):
-                continue
+        """Let the baselines take in all hours that end at or before `horizon_ms`.
+
+        Only hours that hold something are steps: so when somebody asked leaves no trace, not even
+        in the last digit.
+        """
+        for hour, kinds in self._hours_between(self.learnt_until_ms, horizon_ms):
             for kind, counts in sorted(kinds.items()):
                 baseline = self.baselines[kind]
-                baseline.advance(pane, spans)
+                baseline.advance(hour + HOUR_MS)
                 baseline.learn(counts)
-        for baseline in self.baselines.values():
-            baseline.advance(horizon_ms, spans)
         self.learnt_until_ms = horizon_ms
-        if spans:
-            self.excluded = [
-                (start, end) for start, end in self.excluded if end is None or end > horizon_ms
-            ]
         self.changed_parts.add(HEAD)
 
-    def excluded_spans(self) -> list[tuple[int, int]]:
-        """Spans inside alerts, which baselines do not learn from."""
-        return [
-            (
-                start,
-                min(
-                    end if end is not None else start + LONGEST_EXCLUSION_MS,
-                    start + LONGEST_EXCLUSION_MS,
-                ),
-            )
-            for start, end in self.excluded
-        ]
+    def _hours_between(self, start_ms: int, end_ms: int) -> list[tuple[int, dict[str, Counts]]]:
+        """The start of each hour that holds something, with its counts by kind, oldest first."""
+        hours: dict[int, dict[str, Counts]] = {}
+        for pane, kinds in self.panes.between(start_ms, end_ms):
+            hour = hours.setdefault(pane - pane % HOUR_MS, {})
+            for kind, counts in kinds.items():
+                hour.setdefault(kind, Counts()).add(counts)
+        return list(hours.items())
 
-    def exclude_from(self, start_ms: int) -> None:
-        """An alert opened."""
-        if self.excluded and self.excluded[-1][1] is None:
-            return
-        last_end = (self.excluded[-1][1] or 0) if self.excluded else 0
-        self.excluded.append((max(start_ms, last_end), None))
+    def baseline_at(self, kind: str, instant_ms: int) -> Baseline:
+        """A copy of what is usual for a kind, as it stands at a moment."""
+        known = self.baselines.get(kind)
+        if known is None:
+            return Baseline(at_ms=instant_ms)
+        baseline = Baseline.from_list(known.to_list())
+        baseline.advance(instant_ms)
+        return baseline
 
-    def exclude_until(self, end_ms: int) -> None:
-        """The last open alert ended."""
-        if self.excluded and self.excluded[-1][1] is None:
-            self.excluded[-1] = (self.excluded[-1][0], end_ms)
-
-    def forget_before(self, instant_ms: int) -> None:
-        """Drop hours that no window and no baseline needs any more."""
+    def forget_before(self, instant_ms: int, story_hour: int) -> None:
+        """Drop hours that no window and no baseline needs, and stories before an hour."""
+        self.stories.drop_before(story_hour)
         first = instant_ms // HOUR_MS
-        self.forgotten_before_ms = first * HOUR_MS
         old = [number for number in self.hours if number < first]
         if not old:
             return
@@ -213,7 +193,6 @@ class SubjectState:
             del self.hours[number]
             self.changed_parts.add(f"hour/{number}")
         self.panes.drop_before(first * HOUR_MS)
-        self.stories.drop_before(first)
 
     # Storage.
 
@@ -242,12 +221,15 @@ class SubjectState:
                 name: rule.model_dump(mode="json", exclude_none=True)
                 for name, rule in self.rules.items()
             },
-            "excluded": self.excluded,
             "last": self.last and self.last.model_dump(mode="json"),
             "last_negative": self.last_negative and self.last_negative.model_dump(mode="json"),
             "last_model": self.last_model,
             "pane_end_due_ms": self.pane_end_due_ms,
-            "changed_windows": sorted(self.changed_windows),
+            "changed_windows": sorted(
+                window.length_ms
+                for window in self.windows.values()
+                if window.step_due_ms != NEVER_MS
+            ),
             "written": self.written,
         }
 
@@ -256,7 +238,7 @@ class SubjectState:
         start = number * HOUR_MS
         return {
             "panes": {
-                pane: {kind: counts.to_list() for kind, counts in kinds.items()}
+                pane: {kind: counts.to_tuple() for kind, counts in kinds.items()}
                 for pane, kinds in self.panes.between(start, start + HOUR_MS)
             },
             "stories": self.stories.of_hour(number),
@@ -315,18 +297,22 @@ class SubjectState:
         self.rules = {
             name: RuleState.model_validate(value) for name, value in head["rules"].items()
         }
-        self.excluded = [(start, end) for start, end in head["excluded"]]
         self.last = head["last"] and Tipping.model_validate(head["last"])
         self.last_negative = head["last_negative"] and Tipping.model_validate(head["last_negative"])
         self.last_model = head["last_model"]
         self.pane_end_due_ms = head["pane_end_due_ms"]
-        self.changed_windows = set(head["changed_windows"])
-        self.written = {int(length): kinds for length, kinds in head["written"].items()}
+        self.written = {
+            int(length): {kind: tuple(numbers) for kind, numbers in kinds.items()}
+            for length, kinds in head["written"].items()
+        }
         ends = {int(length): end for length, end in head["windows"].items()}
         self.windows = {
             length: SlidingWindow(length, self.panes, ends.get(length, self.now_ms))
             for length in self.windows
         }
+        for length in head["changed_windows"]:
+            if length in self.windows:
+                self.windows[length].change_at(self.now_ms)
 
 
 def pending_part(mention: Mention) -> str:

@@ -15,7 +15,7 @@ from undertone.alerting.lifecycle import (
     next_due_ms,
     revise,
 )
-from undertone.alerting.rules import Rule, RuleSet
+from undertone.alerting.rules import Rule, RuleSet, When
 from undertone.durations import format_duration
 from undertone.records import (
     Alert,
@@ -24,18 +24,20 @@ from undertone.records import (
     Factors,
     Mention,
     Tipping,
-    TrendPoint,
 )
 from undertone.settings import PANE_MS
-from undertone.trends.baseline import Baseline, Expectation, expect
+from undertone.trends.baseline import Expectation, expect
 from undertone.trends.factors import explain
 from undertone.trends.panes import pane_of
-from undertone.trends.points import trend_point
+from undertone.trends.points import TrendReading
+from undertone.trends.stories import STORY_HOURS
 from undertone.trends.windows import HOUR_MS, NEVER_MS, SlidingWindow
-from undertone.watch.conditions import read
+from undertone.watch.conditions import Reading, read
 from undertone.watch.counting import count
 from undertone.watch.state import HEAD, SubjectState
 from undertone.watchlist.subjects import Prior
+
+Kinds = tuple[str, ...]
 
 
 class _WatchedRule:
@@ -55,9 +57,20 @@ class _WatchedRule:
         """Whether its longest window holds too few stories for it to fire."""
         return self.longest.sums(self.kinds).stories < self.rule.min_stories
 
+    def due_ms(self, state: RuleState) -> int:
+        """When time alone may change where it stands: by its own clock, or as panes leave."""
+        due = next_due_ms(self.rule, state)
+        due = NEVER_MS if due is None else due
+        if state.phase is Phase.COOLING:
+            return due
+        return min(due, *(window.exit_due_ms for _when, window in self.conditions))
+
 
 class SubjectWatch:
     """Applies mentions and moments, in order of time, to the state of one subject.
+
+    What is decided follows from the mentions and the rule alone: never from other rules, from the
+    windows that are written, or from when somebody looked. So a sweep may run many rules at once.
 
     `scheduled_ms` belongs to the caller: the timer for which it will call `on_time`.
     """
@@ -79,46 +92,45 @@ class SubjectWatch:
         self.labels = labels
         self.prior = prior
         self.scheduled_ms: int | None = None
-        self.rules = tuple(rule for rule in rules.rules if rule.applies_to(state.subject))
         self.rules_version = rules_version
         self.lateness_ms = allowed_lateness_ms
-        self.keep_ms = max(state.windows) + allowed_lateness_ms + HOUR_MS
-        # Each window with its name; only those with one are written.
-        self._windows = [
-            (window, format_duration(length) if length in trend_windows_ms else None)
+        longest_ms = max(STORY_HOURS * HOUR_MS, *state.windows)
+        self.keep_ms = longest_ms + allowed_lateness_ms + HOUR_MS
+        # The windows that are written as trends, each with its name.
+        self._trends = [
+            (window, format_duration(length))
             for length, window in state.windows.items()
+            if length in trend_windows_ms
         ]
-        self._rules = [_WatchedRule(rule, state.windows) for rule in self.rules]
+        applying = [rule for rule in rules.rules if rule.applies_to(state.subject)]
+        self._rules = [_WatchedRule(rule, state.windows) for rule in applying]
         self._rules_at_mentions = [each for each in self._rules if each.rule.decides_at_mentions]
         self._waits_for_pane_ends = len(self._rules_at_mentions) < len(self._rules)
-        watched = {rule.name for rule in self.rules}
+        watched = {rule.name for rule in applying}
         state.rules = {name: rule for name, rule in state.rules.items() if name in watched}
-        # What is expected, by kinds and window, until a baseline learns.
-        self._expected: dict[tuple[tuple[str, ...], int], Expectation] = {}
-        self._expected_as_of_ms = -1
-        self._kinds = tuple(sorted(state.baselines))
+        # What is expected, by kinds and window, in the hour since 1970 that it was computed for.
+        self._expected: dict[tuple[Kinds, int], Expectation] = {}
+        self._hour = -1
+        self._kinds: Kinds = tuple(sorted(state.baselines))
 
     def next_timer_ms(self) -> int | None:
         """The next moment at which time alone may decide something; none where nothing is open."""
         state = self.state
-        now = state.now_ms
         due = NEVER_MS if state.pane_end_due_ms is None else state.pane_end_due_ms
-        for window, _name in self._windows:
-            if window.exit_due_ms < due:  # noqa: PLR1730 — asked at every event; min takes twice as long
+        # ruff: noqa: PLR1730 (comparisons: asked at every event, and min takes twice as long)
+        for window, _name in self._trends:
+            if window.step_due_ms < due:
+                due = window.step_due_ms
+            if window.exit_due_ms < due:
                 due = window.exit_due_ms
-            if window.length_ms in state.changed_windows:
-                step_due = now - now % window.step_ms + window.step_ms
-                if step_due < due:  # noqa: PLR1730
-                    due = step_due
         if state.rules:
-            for rule in self.rules:
-                rule_state = state.rules.get(rule.name)
-                rule_due = next_due_ms(rule, rule_state) if rule_state else None
-                if rule_due is not None and rule_due < due:
-                    due = rule_due
-        return None if due == NEVER_MS else max(due, now)
+            for watched in self._rules:
+                rule_state = state.rules.get(watched.name)
+                if rule_state is not None:
+                    due = min(due, watched.due_ms(rule_state))
+        return None if due == NEVER_MS else max(due, state.now_ms)
 
-    def on_mention(self, mention: Mention) -> list[Alert | TrendPoint]:
+    def on_mention(self, mention: Mention) -> list[Alert]:
         """Apply the next mention by arrival."""
         state = self.state
         now = state.now_ms = max(state.now_ms, mention.ingested_at)
@@ -126,106 +138,139 @@ class SubjectWatch:
         if mention.ingested_at - published > self.lateness_ms:
             state.late += 1
             return []
-        self._learn(now)
+        if now // HOUR_MS != self._hour:
+            self._begin_hour(now)
         kind = mention.kind.value
         if kind not in state.baselines:
-            state.baselines[kind] = Baseline(at_ms=state.learnt_until_ms)
+            state.baselines[kind] = state.baseline_at(kind, state.learnt_until_ms)
             self._kinds = tuple(sorted(state.baselines))
-            self._expected_as_of_ms = -1
+            self._expected.clear()
         pane_end = pane_of(now) + PANE_MS
         state.advance(pane_end)
         count(state, mention, pane_of(published), kind)
-        if len(state.changed_windows) < len(state.windows):
-            state.changed_windows.update(state.windows)
+        for window, _name in self._trends:
+            window.change_at(now)
         if self._waits_for_pane_ends and state.pane_end_due_ms is None and self._may_decide():
             state.pane_end_due_ms = pane_end
-        return [*self._decide(now, self._rules_at_mentions)]
+        return self._decide(now, self._rules_at_mentions)
 
     def _may_decide(self) -> bool:
         """Whether the end of this pane can decide anything: not while every rule is idle and has
         too few stories, which can only become fewer until the next mention."""
         return bool(self.state.rules) or not all(each.has_too_few() for each in self._rules)
 
-    def on_time(self, now: int) -> list[Alert | TrendPoint]:
+    def on_time(self, now: int) -> list[Alert | TrendReading]:
         """Decide what time alone decides: pane ends, window steps, holds and resolutions."""
         state = self.state
         state.now_ms = now
         state.changed_parts.add(HEAD)
-        self._learn(now)
+        if now // HOUR_MS != self._hour:
+            self._begin_hour(now)
         end = -(-now // PANE_MS) * PANE_MS
-        outputs: list[Alert | TrendPoint] = []
+        outputs: list[Alert | TrendReading] = []
         rules = self._rules_at(now)
         if rules:
             state.advance(end)
             outputs += self._decide(now, rules)
-        for window, name in self._windows:
-            if now % window.step_ms == 0:
+        for window, name in self._trends:
+            if window.step_due_ms <= now or window.exit_due_ms <= now:
                 # The other windows catch up when they are next looked at.
                 window.advance(end)
-                state.changed_windows.discard(window.length_ms)
-                if name is not None and window.is_changed:
-                    window.is_changed = False
-                    outputs += self._trend_points(window, name, now)
-        if now - self.keep_ms >= state.forgotten_before_ms + HOUR_MS:
-            state.forget_before(now - self.keep_ms)
+                window.step_due_ms = NEVER_MS
+                self._write(window, name, now, outputs)
         return outputs
 
     def _rules_at(self, now: int) -> list[_WatchedRule]:
-        """The rules that time alone may move: all at the end of a pane, else those open."""
+        """The rules that time alone may move: all at the end of a pane, else those open and due."""
         state = self.state
         if state.pane_end_due_ms is not None and state.pane_end_due_ms <= now:
             state.pane_end_due_ms = None
             return self._rules
+        if not state.rules:
+            return []
         # Without a new mention an idle rule has no reason to begin.
-        return [each for each in self._rules if each.name in state.rules] if state.rules else []
+        return [
+            each
+            for each in self._rules
+            if each.name in state.rules and each.due_ms(state.rules[each.name]) <= now
+        ]
 
-    def _learn(self, now: int) -> None:
+    def _begin_hour(self, now: int) -> None:
+        """Learn the hours that can change no more, and forget what nobody needs."""
         state = self.state
-        horizon = pane_of(now - self.lateness_ms)
+        self._hour = now // HOUR_MS
+        horizon = (self._hour - -(-self.lateness_ms // HOUR_MS)) * HOUR_MS
         if not state.learnt_until_ms:
             state.learnt_until_ms = horizon
         if horizon > state.learnt_until_ms:
             state.learn_until(horizon)
+        state.forget_before(now - self.keep_ms, self._hour - STORY_HOURS)
+        self._expected.clear()
 
     def _decide(self, now: int, rules: Iterable[_WatchedRule]) -> list[Alert]:
-        alerts = []
+        alerts: list[Alert] = []
+        readings: dict[tuple[str, int, Kinds], Reading] = {}
+        states = self.state.rules
         for watched in rules:
-            state = self.state.rules.get(watched.name)
-            if state is None and watched.has_too_few():
-                continue
-            standing = self._stand(watched, only_if_holds=state is None)
-            if standing is None:
-                continue
+            state = states.get(watched.name)
             if state is None:
+                if watched.has_too_few() or not self._holds(watched, readings):
+                    continue
                 state = RuleState()
+            standing = self._stand(watched, readings)
             tipping = self.state.last_negative if watched.watches_negative else self.state.last
             step = decide(watched.rule, state, standing, tipping, now)
             if state.phase is Phase.IDLE:
-                self.state.rules.pop(watched.name, None)
+                states.pop(watched.name, None)
             else:
-                self.state.rules[watched.name] = state
+                states[watched.name] = state
             if step is not None:
                 alerts.append(self._tell(watched, state, standing, step, now))
         return alerts
 
-    def _stand(self, watched: _WatchedRule, *, only_if_holds: bool) -> Standing | None:
-        """How a rule's conditions stand; None at the first that does not hold, if so asked."""
-        rule, kinds = watched.rule, self._kinds_of(watched)
-        readings, holds, quiet, fewest = [], True, True, None
+    def _read(
+        self,
+        when: When,
+        window: SlidingWindow,
+        kinds: Kinds,
+        readings: dict[tuple[str, int, Kinds], Reading],
+    ) -> Reading:
+        """A condition's signal at this moment, computed once for all rules that ask for it."""
+        key = (when.signal, when.window, kinds)
+        reading = readings.get(key)
+        if reading is None:
+            reading = read(when.signal, window.sums(kinds), self._expect(kinds, when.window))
+            readings[key] = reading
+        return reading
+
+    def _holds(
+        self, watched: _WatchedRule, readings: dict[tuple[str, int, Kinds], Reading]
+    ) -> bool:
+        kinds = self._kinds_of(watched)
         for when, window in watched.conditions:
-            counts = window.sums(kinds)
-            reading = read(when, counts, self._expect(kinds, when.window))
-            if only_if_holds and not reading.holds:
-                return None
-            readings.append(reading)
-            holds = holds and reading.holds
-            quiet = quiet and reading.is_quiet(rule.resolve.surprise_below)
+            reading = self._read(when, window, kinds, readings)
+            if not when.holds(reading.observed, reading.surprise):
+                return False
+        return True
+
+    def _stand(
+        self, watched: _WatchedRule, readings: dict[tuple[str, int, Kinds], Reading]
+    ) -> Standing:
+        """How a rule's conditions stand."""
+        rule, kinds = watched.rule, self._kinds_of(watched)
+        holds, quiet, fewest, told = True, True, None, []
+        for when, window in watched.conditions:
+            reading = self._read(when, window, kinds, readings)
+            told.append(reading.told(when))
+            holds = holds and when.holds(reading.observed, reading.surprise)
+            quiet = quiet and reading.is_quiet(when, rule.resolve.surprise_below)
+            counts = reading.counts
             relevant = counts.negative if when.signal == "negative_volume" else counts.stories
             fewest = relevant if fewest is None else min(fewest, relevant)
         return Standing(
             holds=holds,
             quiet=quiet,
-            conditions=tuple(reading.told() for reading in readings),
+            conditions=tuple(told),
             stories=fewest or 0,
             sources=self._sources(watched.longest.start_ms) if rule.min_sources > 1 else 1,
         )
@@ -234,15 +279,13 @@ class SubjectWatch:
         """The kinds that a rule counts: its own, else all that were heard of the subject."""
         return self._kinds if watched.kinds is None else watched.kinds
 
-    def _expect(self, kinds: tuple[str, ...], window_ms: int) -> Expectation:
-        if self._expected_as_of_ms != self.state.learnt_until_ms:
-            self._expected_as_of_ms = self.state.learnt_until_ms
-            self._expected.clear()
+    def _expect(self, kinds: Kinds, window_ms: int) -> Expectation:
         expected = self._expected.get((kinds, window_ms))
         if expected is None:
-            baselines = self.state.baselines
-            known = [baselines[kind] for kind in kinds if kind in baselines]
-            expected = expect(known or [Baseline(at_ms=0)], self.prior, window_ms)
+            state = self.state
+            baselines = [state.baseline_at(kind, state.learnt_until_ms) for kind in kinds]
+            end_ms = (self._hour + 1) * HOUR_MS
+            expected = expect(baselines, self.prior, window_ms, end_ms)
             self._expected[kinds, window_ms] = expected
         return expected
 
@@ -263,7 +306,6 @@ class SubjectWatch:
         if step is Step.FIRE:
             assert state.tipping is not None
             alert = self._fire(watched, state.tipping, standing, now)
-            self.state.exclude_from(pane_of(alert.started_at))
         else:
             assert state.alert is not None
             alert = revise(state.alert, step, standing, now)
@@ -277,8 +319,6 @@ class SubjectWatch:
         state.alert = alert
         if step is Step.RESOLVE:
             state.alert = state.tipping = None
-            if not any(other.phase is Phase.FIRING for other in self.state.rules.values()):
-                self.state.exclude_until(now)
         return alert
 
     def _fire(self, watched: _WatchedRule, tipping: Tipping, standing: Standing, now: int) -> Alert:
@@ -325,25 +365,20 @@ class SubjectWatch:
         ]
         return tuple(evidence for _weight, evidence in choose(candidates, EVIDENCE_LIMIT))
 
-    def _trend_points(self, window: SlidingWindow, name: str, now: int) -> list[TrendPoint]:
-        """The points of one window, of the kinds whose numbers are not as they were written."""
+    def _write(
+        self, window: SlidingWindow, name: str, now: int, outputs: list[Alert | TrendReading]
+    ) -> None:
+        """Put out one window, of the kinds whose numbers are not as they were written."""
         state = self.state
         written = state.written.setdefault(window.length_ms, {})
-        points = []
         kinds = window.kinds()
         for kind in kinds if written.keys() == set(kinds) else sorted({*kinds, *written}):
-            counts = window.of(kind)
-            numbers = counts.to_list()
+            numbers = window.of(kind).to_tuple()
             if numbers == written.get(kind):
                 continue
-            if counts.mentions:
+            if numbers[0]:
                 written[kind] = numbers
             else:
                 del written[kind]
-            usual = expect([state.baselines[kind]], self.prior, window.length_ms)
-            points.append(
-                trend_point(
-                    state.subject, kind, name, now, counts=counts, usual=usual, late=state.late
-                )
-            )
-        return points
+            usual = self._expect((kind,), window.length_ms)
+            outputs.append(TrendReading(state.subject, kind, name, now, numbers, usual, state.late))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from undertone.settings import PANE_MS
 from undertone.trends.panes import Counts, pane_of
-from undertone.trends.windows import HOUR_MS, PaneSeries, SlidingWindow, step_of
+from undertone.trends.windows import HOUR_MS, NEVER_MS, PaneSeries, SlidingWindow, step_of
 
 panes = st.integers(0, 60).map(lambda number: number * PANE_MS)
 
@@ -39,13 +39,13 @@ def test_a_window_says_when_its_oldest_pane_leaves() -> None:
     window = SlidingWindow(300_000, series)
     series.add(0, "news", Counts(mentions=1))
     window.advance(PANE_MS)
-    leaves = window.next_exit_ms()
-    assert leaves is not None
+    leaves = 300_000 + PANE_MS
+    assert leaves < window.exit_due_ms == 360_000  # the first step, each a minute, after it left
     window.advance(leaves - PANE_MS)
     assert window.sums().mentions == 1
     window.advance(leaves)
     assert window.sums().mentions == 0
-    assert window.next_exit_ms() is None
+    assert window.exit_due_ms == NEVER_MS and window.step_due_ms == 360_000
 
 
 def test_steps_are_a_fifth_of_the_window_and_at_most_an_hour() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import DAY_MS, HOUR_MS, MINUTE_MS, RAW, START_MS, mention, progress
-from undertone.alerting.rules import RuleSet, load_rules
+from undertone.alerting.rules import Rule, RuleSet, load_rules
 from undertone.records import (
     Alert,
     AlertState,
@@ -21,6 +21,7 @@ from undertone.records import (
     Severity,
     TrendPoint,
 )
+from undertone.trends.points import TrendReading
 from undertone.watch.core import Watch, WatchConfig, WatchedSubject
 
 SURGE = RuleSet.model_validate(
@@ -72,7 +73,10 @@ def play(
     """Apply a log; where `restart(n)` says so, go on from the stored parts after record n."""
     watch, parts, outputs = Watch(config), dict[str, bytes](), []
     for number, record in enumerate(records):
-        outputs += watch.apply(record)
+        outputs += [
+            output.record() if isinstance(output, TrendReading) else output
+            for output in watch.apply(record)
+        ]
         for key, value in watch.take_changes().items():
             if value is None:
                 parts.pop(key, None)
@@ -205,6 +209,22 @@ def test_mentions_that_come_twice_count_once(repeated: list[int]) -> None:
         if isinstance(record, Mention) and record.raw.offset in repeated:
             doubled += stream[max(0, record.raw.offset - 5) : record.raw.offset + 1]
     assert encoded(play(doubled)) == encoded(play(log))
+
+
+def test_what_a_rule_finds_depends_on_no_other_rule_and_on_no_written_window() -> None:
+    log = with_progress(quiet_days_then_crisis())
+    when = [
+        {"signal": "volume", "window": "3h", "surprise": 2},
+        {"signal": "mean_score", "window": "1h", "below": -0.3},
+    ]
+    both = RuleSet(rules=(SURGE.rules[0], Rule.model_validate({"name": "loud", "when": when})))
+    together = alerts(play(log, WatchConfig(both, CONFIG.subjects)))
+    assert {alert.rule for alert in together} == {"surge", "loud"}
+    for rule in both.rules:
+        found = alerts(play(log, WatchConfig(RuleSet(rules=(rule,)), CONFIG.subjects, ())))
+        assert [alert.model_copy(update={"rules_version": both.version}) for alert in found] == [
+            alert for alert in together if alert.rule == rule.name
+        ]
 
 
 def test_nothing_is_decided_before_every_raw_partition_has_reported() -> None:
