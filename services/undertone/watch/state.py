@@ -183,9 +183,10 @@ class SubjectState:
         """Drop hours that no window and no baseline needs, and stories before an hour."""
         self.stories.drop_before(story_hour)
         first = instant_ms // HOUR_MS
-        old = [number for number in self.hours if number < first]
-        if not old:
+        # Hours are begun in order but for what was published earlier: that goes with the next.
+        if next(iter(self.hours), first) >= first:
             return
+        old = [number for number in self.hours if number < first]
         for window in self.windows.values():
             # What goes must have left: a window could not take it out of its sums later.
             window.advance(first * HOUR_MS + window.length_ms)

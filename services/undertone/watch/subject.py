@@ -371,8 +371,9 @@ class SubjectWatch:
         """Put out one window, of the kinds whose numbers are not as they were written."""
         state = self.state
         written = state.written.setdefault(window.length_ms, {})
-        kinds = window.kinds()
-        for kind in kinds if written.keys() == set(kinds) else sorted({*kinds, *written}):
+        sums = window.by_kind
+        kinds = sums if written.keys() == sums.keys() else {*sums, *written}
+        for kind in kinds if len(kinds) < 2 else sorted(kinds):
             numbers = window.of(kind).to_tuple()
             if numbers == written.get(kind):
                 continue
@@ -381,4 +382,6 @@ class SubjectWatch:
             else:
                 del written[kind]
             usual = self._expect((kind,), window.length_ms)
-            outputs.append(TrendReading(state.subject, kind, name, now, numbers, usual, state.late))
+            outputs.append(
+                TrendReading(state.subject, kind, name, now, numbers, usual, state.late)
+            )

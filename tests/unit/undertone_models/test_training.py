@@ -266,3 +266,19 @@ def test_a_trained_checkpoint_learns_and_both_engines_read_it(base: str, tmp_pat
         classifier = load_classifier(engine, tmp_path / "out", threads=1)  # type: ignore[arg-type]
         answers = classifier.classify([row.pair for row in held_out]).argmax(1)
         assert np.mean(answers == [row.label for row in held_out]) > 0.9
+
+
+def test_the_lowest_layers_of_a_base_can_be_kept_alone(base: str) -> None:
+    whole, cut = load_base(base), load_base(base, replace(SETTINGS, layers=1))
+    kept = cut.state_dict()
+    assert cut.config.num_hidden_layers == 1 and whole.config.num_hidden_layers == 2
+    assert any(".layer.0." in name for name in kept)
+    assert not any(".layer.1." in name for name in kept)
+    for name, value in whole.state_dict().items():
+        if name in kept and not name.startswith(("classifier", "bert.pooler")):
+            torch.testing.assert_close(kept[name], value)
+
+
+def test_more_layers_than_the_base_has_are_refused(base: str) -> None:
+    with pytest.raises(TrainingError, match="layers: 3 are asked for"):
+        load_base(base, replace(SETTINGS, layers=3))
