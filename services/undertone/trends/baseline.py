@@ -1,220 +1,465 @@
-"""What is usual for one subject and kind, learnt online, and how surprising a window is.
+"""What is usual for one subject and kind, learnt online.
 
-Counts follow a Gamma–Poisson model with exponential forgetting: the rate of stories an hour has a
-Gamma posterior whose prior is the watchlist's, and a window's count a negative binomial
-predictive, widened by a fixed over-dispersion because news comes in bursts. The share of negative
-stories follows a Beta–Binomial model in the same manner, and the mean score a normal one.
-(Gelman et al., Bayesian Data Analysis, 3rd ed., sections 2.4 to 2.6.)
+A rate of stories (and one of negative stories) is Gamma–Poisson with exponential forgetting, its
+prior the watchlist's, times the rhythm of the week. A window's count has the negative binomial
+predictive of that (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.6), widened by an
+excess variance `theta × (clump × mean + lean × mean²)`: stories come in clumps, whose size grows
+with the window, and rates wander. `theta` is learnt by the moments of hours and of days, shrunk to
+one, and lies between the two for a window between them.
 
-Surprise is −log10 of the probability, under what is usual, of a value at least as extreme.
+A crisis must not become the usual in a day, nor a new level stay a crisis for weeks. So each
+day's count is taken in up to a bound, some standard deviations above its own predictive
+(winsorising; Huber and Ronchetti, Robust Statistics, 2nd ed., section 1.7): what lasts is accepted
+within about two weeks. Nothing here knows of rules or alerts.
+
+What is learnt shows at whole hours. Between two calls it does not matter how often `advance` was
+called: the sums are the same to the bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from scipy.special import cython_special
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from undertone.trends.panes import Counts
+from undertone.trends.rhythm import DAY_MS, HOUR_MS, Rhythm, is_monday, is_weekend
+from undertone.trends.surprise import (
+    BURST_EXCESS,
+    SHARE_STORIES,
+    count_surprise,
+    score_surprise,
+    share_surprise,
+)
 from undertone.watchlist.subjects import Prior
 
-HOUR_MS = 3_600_000
-HALF_LIFE_MS = 14 * 24 * HOUR_MS
-# The prior weighs as much as two days of listening, and its share and score as twenty stories.
-PRIOR_HOURS = 48.0
+RATE_HALF_LIFE_DAYS = 21.0
+SPREAD_HALF_LIFE_DAYS = 60.0
+TONE_HALF_LIFE_DAYS = 56.0
+# The prior rate of stories weighs as much as this many days of listening; the rate of negative
+# stories is drawn to the prior's share of the stories heard.
+PRIOR_DAYS = 1.0
+PRIOR_NEGATIVE_DAYS = 3.0
+# The prior share and score weigh as much as this many stories.
 PRIOR_STORIES = 20.0
-# Variance of a window's count is mean + mean² × this, beside what is uncertain about the rate.
-OVER_DISPERSION = 0.5
-# However long the history, a window's share is known no better than from this many stories:
-# stories of one day hang together.
-SHARE_STORIES_CAP = 60.0
 PRIOR_SCORE_VARIANCE = 0.25
-SCORE_DRIFT_VARIANCE = 0.01
-SURPRISE_CAP = 99.0
-_LEAST_TAIL = 10**-SURPRISE_CAP
-# ∫ 2^(−t ÷ half-life) dt over all of the past, in hours.
-_HOURS_A_FULL_DECAY = HALF_LIFE_MS / math.log(2) / HOUR_MS
+# The excess variance of a window's count: `CLUMP_A_DAY` × mean for a window of a day, a power of
+# the length for others, and `LEAN` × mean².
+CLUMP_A_DAY = 1.0
+CLUMP_POWER = 0.6
+LEAN = 0.25
+# How much the learnt spread is drawn to one, and its bounds.
+SPREAD_PRIOR = 20.0
+SPREAD_LEAST, SPREAD_MOST = 0.1, 10.0
+# A count is taken in up to so many standard deviations above its mean; a young baseline, of a few
+# days, believes more.
+BOUND_DEVIATIONS = 4.0
+BOUND_YOUNG_DAYS = 7.0
+# While learning, a rate is drawn to this many stories in this many days.
+_FAINT_STORIES, _FAINT_DAYS = 0.5, 0.25
+
+_RATE_DECAY = 2.0 ** (-1 / RATE_HALF_LIFE_DAYS)
+_SPREAD_DECAY = 2.0 ** (-1 / SPREAD_HALF_LIFE_DAYS)
+_TONE_DECAY = 2.0 ** (-1 / TONE_HALF_LIFE_DAYS)
+_HOUR_CLUMP = CLUMP_A_DAY * 24**-CLUMP_POWER
+_LOG_DAY = math.log(24)
 
 
-@dataclass(slots=True)
-class Baseline:
-    """What is usual for one subject and kind.
+class Level:
+    """How many a day, and how widely hours and days spread around it.
 
-    Sums of the past with exponential forgetting, as of `at_ms`: `hours` listened, and the
-    mentions, stories, scored and negative stories, scores and squared scores heard in them.
+    `count` is a sum with forgetting; the others are sums of squared deviations beyond Poisson's,
+    and of what they should be, over hours and over days.
     """
 
-    at_ms: int
-    hours: float = 0.0
-    mentions: float = 0.0
-    stories: float = 0.0
-    scored: float = 0.0
-    negative: float = 0.0
-    score: float = 0.0
-    score_square: float = 0.0
+    __slots__ = ("count", "day_due", "day_excess", "hour_due", "hour_excess", "spreads")
+
+    def __init__(
+        self,
+        count: float = 0.0,
+        hour_excess: float = 0.0,
+        hour_due: float = 0.0,
+        day_excess: float = 0.0,
+        day_due: float = 0.0,
+    ) -> None:
+        self.count = count
+        self.hour_excess, self.hour_due = hour_excess, hour_due
+        self.day_excess, self.day_due = day_excess, day_due
+        self._settle()
+
+    def _settle(self) -> None:
+        # The logarithms of theta for hours and for days.
+        self.spreads = (
+            _log_spread(self.hour_excess, self.hour_due),
+            _log_spread(self.day_excess, self.day_due),
+        )
+
+    def to_list(self) -> list[float]:
+        """The sums, for storage."""
+        return [self.count, self.hour_excess, self.hour_due, self.day_excess, self.day_due]
+
+    def learning_rate(self, days: float) -> float:
+        """Counts a day, from what was heard alone."""
+        return (self.count + _FAINT_STORIES) / (days + _FAINT_DAYS)
+
+    def bound(self, days: float, length: float) -> float:
+        """The greatest count of a day of this rhythmic length that is taken in whole."""
+        mean = self.learning_rate(days) * length
+        spread = math.exp(self.spreads[1])
+        variance = mean + spread * (CLUMP_A_DAY * mean + LEAN * mean * mean)
+        variance += mean * mean / (self.count + _FAINT_STORIES)
+        trust = 1 + BOUND_YOUNG_DAYS / (days + 0.5)
+        return mean + BOUND_DEVIATIONS * trust * math.sqrt(variance)
+
+    def learn_spread(
+        self,
+        days: float,
+        hours: Sequence[tuple[int, int]],
+        multipliers: Sequence[float],
+        length: float,
+        squares: float,
+    ) -> None:
+        """Take in how a whole day's counts spread, given its hours that are not empty."""
+        rate = self.learning_rate(days)
+        mean = rate * length
+        total = sum(count for _hour, count in hours)
+        due = CLUMP_A_DAY * mean + LEAN * mean * mean
+        variance = mean + math.exp(self.spreads[1]) * due
+        kept = min(total, mean + BOUND_DEVIATIONS * math.sqrt(variance))
+        # Each moment counts by the inverse of its own variance, about variance × (1 + variance).
+        weight = due / (variance * (1 + variance))
+        self.day_excess = self.day_excess * _SPREAD_DECAY + weight * ((kept - mean) ** 2 - mean)
+        self.day_due = self.day_due * _SPREAD_DECAY + weight * due
+        # Hours in one go: those that are empty need no more than the sums of the rhythm.
+        square_sum = rate * rate * squares
+        spread = math.exp(self.spreads[0])
+        excess = square_sum - mean
+        for hour, count in hours:
+            usual = rate * multipliers[hour] / 24
+            variance = usual + spread * (_HOUR_CLUMP * usual + LEAN * usual * usual)
+            kept = min(count, usual + max(BOUND_DEVIATIONS * math.sqrt(variance), 2.0))
+            excess += kept * kept - 2 * kept * usual
+        typical = square_sum / mean
+        due = _HOUR_CLUMP * typical + LEAN * typical * typical
+        variance = typical + spread * due
+        weight = due / (variance * (1 + variance))
+        self.hour_excess = self.hour_excess * _SPREAD_DECAY + weight * excess
+        self.hour_due = self.hour_due * _SPREAD_DECAY + weight * (
+            _HOUR_CLUMP * mean + LEAN * square_sum
+        )
+        self._settle()
+
+    def shapes(self, mean: float, known: float, clump: float, between: float) -> Shapes:
+        """The shapes of a window's count: `known` counts lie behind its mean."""
+        hour, day = self.spreads
+        spread = math.exp(hour + (day - hour) * between)
+        excess = spread * (clump / mean + LEAN)
+        unsure = 1 / known
+        return Shapes(excess + unsure, BURST_EXCESS * excess + unsure)
+
+
+class Shapes(NamedTuple):
+    """Excess variance ÷ mean² of a window's count, usually and in a burst."""
+
+    usual: float
+    burst: float
+
+
+def _log_spread(excess: float, due: float) -> float:
+    spread = (SPREAD_PRIOR + excess) / (SPREAD_PRIOR + due)
+    return math.log(min(max(spread, SPREAD_LEAST), SPREAD_MOST))
+
+
+@lru_cache(maxsize=256)
+def _window_spread(window_ms: int) -> tuple[float, float]:
+    """The clump of a window, and its place between an hour (0) and a day (1)."""
+    hours = window_ms / HOUR_MS
+    between = min(max(math.log(hours) / _LOG_DAY, 0.0), 1.0)
+    return CLUMP_A_DAY * (hours / 24) ** CLUMP_POWER, between
+
+
+class Baseline:
+    """What is usual for one subject and kind, as of `at_ms`.
+
+    The sums are of whole days, and of the whole hours of the day at hand. Panes are learnt with
+    `advance` to their end and then `learn`.
+    """
+
+    __slots__ = (
+        "_day_ms",
+        "_day_sums",
+        "_hour_end_ms",
+        "_hour_sums",
+        "_hours",
+        "_opened_ms",
+        "at_ms",
+        "days",
+        "heard",
+        "mentions",
+        "negative",
+        "negative_bound",
+        "rhythm",
+        "score",
+        "score_square",
+        "scored",
+        "scored_negative",
+        "stories",
+        "stories_bound",
+    )
+
+    def __init__(self, at_ms: int) -> None:
+        self.at_ms = at_ms
+        # Rhythmic days listened; mentions and stories heard, without a bound.
+        self.days = self.mentions = self.heard = 0.0
+        # Of stories that were read, each day's by its effective number.
+        self.scored = self.scored_negative = self.score = self.score_square = 0.0
+        self.stories, self.negative = Level(), Level()
+        self.rhythm = Rhythm()
+        # The day at hand: its start, when listening to it began, its hours that are over and not
+        # empty as [hour, stories, negative], and the sums of those.
+        self._day_ms = at_ms // DAY_MS * DAY_MS
+        self._opened_ms = at_ms
+        self._hours: list[list[int]] = []
+        self._day_sums = [0] * 6
+        self._hour_sums = [0] * 6
+        self._begin(at_ms)
+
+    def _begin(self, at_ms: int) -> None:
+        self._hour_end_ms = max(-(-at_ms // HOUR_MS), 1) * HOUR_MS
+        self._set_bounds()
+
+    def _set_bounds(self) -> None:
+        length = self.rhythm.totals[is_weekend(self._day_ms // DAY_MS)]
+        self.stories_bound = self.stories.bound(self.days, length)
+        self.negative_bound = self.negative.bound(self.days, length)
 
     def advance(self, to_ms: int) -> None:
-        """Forget up to `to_ms` and count the time listened."""
+        """Let time pass: forget, and count the time listened."""
         if to_ms <= self.at_ms:
             return
-        decay = math.exp2(-(to_ms - self.at_ms) / HALF_LIFE_MS)
-        # ∫ 2^(−age ÷ half-life) over the span.
-        self.hours = self.hours * decay + _HOURS_A_FULL_DECAY * (1.0 - decay)
-        self.mentions *= decay
-        self.stories *= decay
-        self.scored *= decay
-        self.negative *= decay
-        self.score *= decay
-        self.score_square *= decay
+        if to_ms > self._hour_end_ms:
+            self._end_hours(to_ms)
         self.at_ms = to_ms
 
     def learn(self, counts: Counts) -> None:
         """Take in the counts of a closed pane that ends at `at_ms`."""
-        self.mentions += counts.mentions
-        self.stories += counts.stories
-        self.scored += counts.scored
-        self.negative += counts.negative
-        self.score += counts.score_millis / 1000
-        self.score_square += counts.score_square_millis / 1000
+        sums = self._hour_sums
+        sums[0] += counts.mentions
+        sums[1] += counts.stories
+        sums[2] += counts.negative
+        sums[3] += counts.negative + counts.neutral + counts.positive
+        sums[4] += counts.score_millis
+        sums[5] += counts.score_square_millis
 
-    def to_list(self) -> list[float]:
-        """The fields in order, for storage."""
+    def _end_hours(self, to_ms: int) -> None:
+        """End the hours, and the days, that are over before `to_ms`."""
+        sums = self._hour_sums
+        if sums[0]:
+            hour = (self._hour_end_ms - 1 - self._day_ms) // HOUR_MS
+            if sums[1]:
+                self._hours.append([hour, sums[1], sums[2]])
+            self._day_sums = [a + b for a, b in zip(self._day_sums, sums, strict=True)]
+            self._hour_sums = [0] * 6
+        last_day_ms = (to_ms - 1) // DAY_MS * DAY_MS
+        while self._day_ms < last_day_ms:
+            self._end_day()
+        self._hour_end_ms = -(-to_ms // HOUR_MS) * HOUR_MS
+
+    def _end_day(self) -> None:
+        day = self._day_ms // DAY_MS
+        rhythm, hours = self.rhythm, self._hours
+        weekend = is_weekend(day)
+        length = rhythm.totals[weekend]
+        if self._opened_ms == self._day_ms:  # A day heard in part tells nothing of its spread.
+            for index, level in ((1, self.stories), (2, self.negative)):
+                level.learn_spread(
+                    self.days,
+                    [(each[0], each[index]) for each in hours if each[index]],
+                    rhythm.hourly[weekend],
+                    length,
+                    rhythm.squares[weekend],
+                )
+        else:
+            length = rhythm.integral(self._opened_ms, self._day_ms + DAY_MS)
+        _mentions, stories, negative, *_ = self._day_sums
+        kept = min(stories, self.stories_bound)
+        self.stories.count = self.stories.count * _RATE_DECAY + kept
+        self.negative.count = self.negative.count * _RATE_DECAY + min(negative, self.negative_bound)
+        self.days = self.days * _RATE_DECAY + length
+        self._learn_tone()
+        if stories:
+            share = kept / stories
+            rhythm.learn_day(day, ((hour, count * share) for hour, count, _negative in hours))
+        self._day_ms += DAY_MS
+        self._opened_ms = self._day_ms
+        self._hours, self._day_sums = [], [0] * 6
+        if is_monday(day + 1):
+            rhythm.forget_week()
+        self._set_bounds()
+
+    def _learn_tone(self) -> None:
+        tone = self.tone()
+        self.mentions, self.heard = tone.mentions * _RATE_DECAY, tone.heard * _RATE_DECAY
+        self.scored = tone.scored * _TONE_DECAY
+        self.scored_negative = tone.negative * _TONE_DECAY
+        self.score, self.score_square = tone.score * _TONE_DECAY, tone.score_square * _TONE_DECAY
+
+    def tone(self) -> Tone:
+        """Sums of what was said, the day at hand included."""
+        mentions, stories, negative, scored, score, square = self._day_sums
+        # Stories of one day hang together: many tell as much as a few.
+        weight = (SHARE_STORIES + 1) / (SHARE_STORIES + scored)
+        return Tone(
+            self.mentions + mentions,
+            self.heard + stories,
+            self.scored + scored * weight,
+            self.scored_negative + negative * weight,
+            self.score + score / 1000 * weight,
+            self.score_square + square / 1000 * weight,
+        )
+
+    def listened(self) -> tuple[float, float, float]:
+        """Rhythmic days, stories and negative stories, of the day at hand up to their bounds."""
+        days = self.days
+        hour_ms = self._hour_end_ms - HOUR_MS
+        if hour_ms > self._opened_ms:
+            days += self.rhythm.integral(self._opened_ms, hour_ms)
+        _mentions, stories, negative, *_ = self._day_sums
+        return (
+            days,
+            self.stories.count + min(stories, self.stories_bound),
+            self.negative.count + min(negative, self.negative_bound),
+        )
+
+    def to_list(self) -> list[Any]:
+        """Everything, for storage as JSON."""
         return [
             self.at_ms,
-            self.hours,
-            self.mentions,
-            self.stories,
-            self.scored,
-            self.negative,
-            self.score,
-            self.score_square,
+            self._hour_end_ms,
+            self._opened_ms,
+            self._day_ms,
+            [self.days, self.mentions, self.heard],
+            [self.scored, self.scored_negative, self.score, self.score_square],
+            self.stories.to_list(),
+            self.negative.to_list(),
+            self.rhythm.slots,
+            self._hours,
+            self._day_sums,
+            self._hour_sums,
         ]
 
     @classmethod
-    def from_list(cls, values: Sequence[float]) -> Baseline:
+    def from_list(cls, values: Sequence[Any]) -> Baseline:
         """The reverse of `to_list`."""
-        return cls(int(values[0]), *values[1:])
+        known = cls(values[0])
+        known._hour_end_ms, known._opened_ms, known._day_ms = values[1:4]
+        known.days, known.mentions, known.heard = values[4]
+        known.scored, known.scored_negative, known.score, known.score_square = values[5]
+        known.stories, known.negative = Level(*values[6]), Level(*values[7])
+        known.rhythm = Rhythm(values[8])
+        known._hours = [list(each) for each in values[9]]
+        known._day_sums, known._hour_sums = list(values[10]), list(values[11])
+        known._set_bounds()
+        return known
+
+
+class Tone(NamedTuple):
+    """Sums with forgetting: mentions, stories, and of stories that were read."""
+
+    mentions: float
+    heard: float
+    scored: float
+    negative: float
+    score: float
+    score_square: float
 
 
 class Expectation(NamedTuple):
-    """What one window of one or several kinds should hold."""
+    """What one window of one or several kinds should hold.
+
+    A shape is that of a negative binomial: mean² ÷ its variance beyond Poisson's.
+    """
 
     mentions: float
     stories: float
-    stories_variance: float
+    stories_shape: float
+    stories_burst_shape: float
     negative: float
-    negative_variance: float
+    negative_shape: float
+    negative_burst_shape: float
     negative_share: float
     mean_score: float
     score_variance: float
 
     def surprise_of_volume(self, observed: int) -> float:
         """Surprise of at least `observed` stories."""
-        return count_surprise(observed, self.stories, self.stories_variance)
+        return count_surprise(observed, self.stories, self.stories_shape, self.stories_burst_shape)
 
     def surprise_of_negative_volume(self, observed: int) -> float:
         """Surprise of at least `observed` negative stories."""
-        return count_surprise(observed, self.negative, self.negative_variance)
+        return count_surprise(
+            observed, self.negative, self.negative_shape, self.negative_burst_shape
+        )
 
     def surprise_of_negative_share(self, negative: int, scored: int) -> float:
         """Surprise of at least `negative` negative stories among `scored`."""
-        return share_surprise(negative, scored, self.negative_share, SHARE_STORIES_CAP)
+        return share_surprise(negative, scored, self.negative_share)
 
     def surprise_of_mean_score(self, mean_score: float | None, scored: int) -> float:
         """Surprise of a mean score as low as this over `scored` stories."""
         if mean_score is None:
             return 0.0
-        variance = self.score_variance / scored + SCORE_DRIFT_VARIANCE
-        return low_surprise((mean_score - self.mean_score) / math.sqrt(variance))
+        return score_surprise(mean_score, scored, self.mean_score, self.score_variance)
 
 
-def expect(baselines: Sequence[Baseline], prior: Prior, window_ms: int, end_ms: int) -> Expectation:
-    """The expectation of a window that ends at `end_ms`, from its kinds' baselines as of then."""
-    hours = window_ms / HOUR_MS
-    prior_stories = prior.stories_per_day / 24 * PRIOR_HOURS
-    prior_negative = prior_stories * prior.negative_share
-    mentions = stories = stories_variance = negative = negative_variance = 0.0
-    scored_seen = negative_seen = score_seen = square_seen = 0.0
-    # Written out, not called: this is done for every trend point.
+def expect(baselines: Iterable[Baseline], prior: Prior, window_ms: int, end_ms: int) -> Expectation:
+    """The expectation of a window from the baselines of its kinds, advanced to one moment.
+
+    It changes only when `at_ms` or `end_ms` passes a whole hour (UTC; a whole hour itself belongs
+    to the hour that it ends): a window takes the rhythm of one that ends in the middle of its
+    last hour. So it may be kept for as long.
+    """
+    clump, between = _window_spread(window_ms)
+    middle_ms = (end_ms - 1) // HOUR_MS * HOUR_MS + HOUR_MS // 2
+    start_ms = middle_ms - window_ms
+    mentions = stories = stories_usual = stories_burst = 0.0
+    negative = negative_usual = negative_burst = 0.0
+    scored, scored_negative = PRIOR_STORIES, prior.negative_share * PRIOR_STORIES
+    score = prior.mean_score * PRIOR_STORIES
+    square = (PRIOR_SCORE_VARIANCE + prior.mean_score**2) * PRIOR_STORIES
     for baseline in baselines:
-        listened = baseline.hours + PRIOR_HOURS
-        mentions += (baseline.mentions + prior_stories) / listened * hours
-        # Mean and variance of a window's count under its Gamma posterior.
-        weighed = baseline.stories + prior_stories
-        mean = weighed / listened * hours
+        days, heard, heard_negative = baseline.listened()
+        length = baseline.rhythm.integral(start_ms, middle_ms)
+        known = heard + prior.stories_per_day * PRIOR_DAYS
+        rate = known / (days + PRIOR_DAYS)
+        mean = rate * length
+        shapes = baseline.stories.shapes(mean, known, clump, between)
         stories += mean
-        stories_variance += mean + mean * mean * (1 / max(weighed, 1e-6) + OVER_DISPERSION)
-        weighed = baseline.negative + prior_negative
-        mean = weighed / listened * hours
+        stories_usual += shapes.usual * mean * mean
+        stories_burst += shapes.burst * mean * mean
+        tone = baseline.tone()
+        mentions += mean * (tone.mentions + PRIOR_STORIES) / (tone.heard + PRIOR_STORIES)
+        known = heard_negative + PRIOR_NEGATIVE_DAYS * rate * prior.negative_share
+        mean = known / (days + PRIOR_NEGATIVE_DAYS) * length
+        shapes = baseline.negative.shapes(mean, known, clump, between)
         negative += mean
-        negative_variance += mean + mean * mean * (1 / max(weighed, 1e-6) + OVER_DISPERSION)
-        scored_seen += baseline.scored
-        negative_seen += baseline.negative
-        score_seen += baseline.score
-        square_seen += baseline.score_square
-    weight = scored_seen + PRIOR_STORIES
-    mean_score = (score_seen + prior.mean_score * PRIOR_STORIES) / weight
-    square = (square_seen + (PRIOR_SCORE_VARIANCE + prior.mean_score**2) * PRIOR_STORIES) / weight
+        negative_usual += shapes.usual * mean * mean
+        negative_burst += shapes.burst * mean * mean
+        scored += tone.scored
+        scored_negative += tone.negative
+        score += tone.score
+        square += tone.score_square
+    mean_score = score / scored
     return Expectation(
         mentions,
         stories,
-        stories_variance,
+        stories * stories / stories_usual,
+        stories * stories / stories_burst,
         negative,
-        negative_variance,
-        negative_share=(negative_seen + prior.negative_share * PRIOR_STORIES) / weight,
+        negative * negative / negative_usual,
+        negative * negative / negative_burst,
+        negative_share=scored_negative / scored,
         mean_score=mean_score,
-        score_variance=max(square - mean_score**2, 0.01),
+        score_variance=max(square / scored - mean_score**2, 0.01),
     )
-
-
-def count_surprise(observed: int, mean: float, variance: float) -> float:
-    """−log10 P(X ≥ observed) for a negative binomial of this mean and variance (> mean)."""
-    if observed <= 0:
-        return 0.0
-    if mean <= 0:
-        return SURPRISE_CAP
-    shape = mean * mean / max(variance - mean, 1e-12)
-    # The upper tail of the negative binomial is a regularised incomplete beta function.
-    # (Called as a function on one number: as scipy's function on arrays it costs four times that.)
-    tail: float = cython_special.betainc(float(observed), shape, mean / (mean + shape))
-    return _to_surprise(tail)
-
-
-def share_surprise(negative: int, scored: int, share: float, strength: float) -> float:
-    """−log10 P(X ≥ negative) for a Beta–Binomial of `scored` draws around `share`."""
-    if negative <= 0 or scored <= 0:
-        return 0.0
-    alpha, beta = share * strength, (1 - share) * strength
-    mass = math.exp(
-        math.lgamma(scored + 1)
-        - math.lgamma(negative + 1)
-        - math.lgamma(scored - negative + 1)
-        + _log_beta(negative + alpha, scored - negative + beta)
-        - _log_beta(alpha, beta)
-    )
-    tail = mass
-    for count in range(negative, scored):
-        # The ratio of neighbouring masses; far out in the tail nothing more is added.
-        mass *= (scored - count) / (count + 1) * (count + alpha) / (scored - count - 1 + beta)
-        tail += mass
-        if mass < tail * 1e-17:
-            break
-    return _to_surprise(tail)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-
-
-def low_surprise(z: float) -> float:
-    """−log10 P(Z ≤ z) for a standard normal."""
-    return min(max(-float(cython_special.log_ndtr(z)) / math.log(10), 0.0), SURPRISE_CAP)
-
-
-def _to_surprise(tail: float) -> float:
-    if tail > 1.0:
-        return 0.0
-    return -math.log10(tail) if tail > _LEAST_TAIL else SURPRISE_CAP

@@ -148,16 +148,14 @@ class SubjectState:
             window.advance(end_ms)
 
     def learn_until(self, horizon_ms: int) -> None:
-        """Let the baselines take in all hours that end at or before `horizon_ms`.
-
-        Only hours that hold something are steps: so when somebody asked leaves no trace, not even
-        in the last digit.
-        """
+        """Let the baselines take in all hours that end at or before `horizon_ms`."""
         for hour, kinds in self._hours_between(self.learnt_until_ms, horizon_ms):
             for kind, counts in sorted(kinds.items()):
                 baseline = self.baselines[kind]
                 baseline.advance(hour + HOUR_MS)
                 baseline.learn(counts)
+        for baseline in self.baselines.values():
+            baseline.advance(horizon_ms)
         self.learnt_until_ms = horizon_ms
         self.changed_parts.add(HEAD)
 
@@ -169,15 +167,6 @@ class SubjectState:
             for kind, counts in kinds.items():
                 hour.setdefault(kind, Counts()).add(counts)
         return list(hours.items())
-
-    def baseline_at(self, kind: str, instant_ms: int) -> Baseline:
-        """A copy of what is usual for a kind, as it stands at a moment."""
-        known = self.baselines.get(kind)
-        if known is None:
-            return Baseline(at_ms=instant_ms)
-        baseline = Baseline.from_list(known.to_list())
-        baseline.advance(instant_ms)
-        return baseline
 
     def forget_before(self, instant_ms: int, story_hour: int) -> None:
         """Drop hours that no window and no baseline needs, and stories before an hour."""

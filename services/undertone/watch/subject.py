@@ -26,7 +26,7 @@ from undertone.records import (
     Tipping,
 )
 from undertone.settings import PANE_MS
-from undertone.trends.baseline import Expectation, expect
+from undertone.trends.baseline import Baseline, Expectation, expect
 from undertone.trends.factors import explain
 from undertone.trends.panes import pane_of
 from undertone.trends.points import TrendReading
@@ -142,7 +142,7 @@ class SubjectWatch:
             self._begin_hour(now)
         kind = mention.kind.value
         if kind not in state.baselines:
-            state.baselines[kind] = state.baseline_at(kind, state.learnt_until_ms)
+            state.baselines[kind] = Baseline(at_ms=state.learnt_until_ms)
             self._kinds = tuple(sorted(state.baselines))
             self._expected.clear()
         pane_end = pane_of(now) + PANE_MS
@@ -283,9 +283,11 @@ class SubjectWatch:
         expected = self._expected.get((kinds, window_ms))
         if expected is None:
             state = self.state
-            baselines = [state.baseline_at(kind, state.learnt_until_ms) for kind in kinds]
+            heard = [state.baselines[kind] for kind in kinds if kind in state.baselines]
             end_ms = (self._hour + 1) * HOUR_MS
-            expected = expect(baselines, self.prior, window_ms, end_ms)
+            expected = expect(
+                heard or [Baseline(at_ms=state.learnt_until_ms)], self.prior, window_ms, end_ms
+            )
             self._expected[kinds, window_ms] = expected
         return expected
 
