@@ -12,6 +12,7 @@ from undertone.records import Alert
 from undertone.replay.figures import figures
 from undertone.replay.result import EventFigures, ReplayRange, ReplayResult, SweepPoint
 from undertone.replay.timeline import Timeline
+from undertone.trends.points import columns_of_records
 from undertone.truth import TruthEvent
 from undertone.watch.core import WatchedSubject
 
@@ -85,7 +86,8 @@ def made_timeline(*subjects: str) -> Timeline:
             surprise_negative_volume=4.0 if burst else 0.3,
         )
         for subject in subjects:
-            timeline.add(point.model_copy(update={"subject": subject}))
+            changed = point.model_copy(update={"subject": subject})
+            timeline.add(columns_of_records([changed]))
     return timeline
 
 

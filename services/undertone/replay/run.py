@@ -13,11 +13,12 @@ from undertone.replay.figures import figures, in_order, within
 from undertone.replay.mention_log import LogWriter
 from undertone.replay.result import ReplayRange, ReplayResult, SweepPoint
 from undertone.replay.steps import Advance, Counts, Source, Span
-from undertone.trends.points import TrendReading
+from undertone.trends.points import Columns, TrendReading, columns
 from undertone.truth import TruthEvent
 from undertone.watch.core import Watch, WatchConfig
 
 STEPS_A_LOOK = 500
+READINGS_A_BATCH = 4_096
 HOUR_MS = 3_600_000
 
 
@@ -32,9 +33,9 @@ class ReplayWatch(Watch):
 
 
 class PointSink(Protocol):
-    """Takes the trend points of the range, in order of time for each subject."""
+    """Takes the trend points of the range, many at a time, in order of time for each subject."""
 
-    def add(self, point: TrendPoint, /) -> None: ...
+    def add(self, points: Columns, /) -> None: ...
 
 
 class RecordSink(Protocol):
@@ -119,6 +120,7 @@ def replay(
                 log.clock(partition, watch_of.clock_ms)
             if outputs:
                 router.outputs(outputs)
+    router.flush()
     on_look(source.advance(), result.counts)
     if result.interrupted:
         clocks = [watch.clock_ms for watch in watches.values() if watch.clock_ms is not None]
@@ -135,7 +137,7 @@ class _Router:
         self._span, self._sinks, self._result = span, sinks, result
         self._timeline: PointSink | None = None
         self._firing: set[str] = set()
-        self._started = span.from_ms is None
+        self._readings: list[TrendReading] = []
         self.alerts: list[Alert] = []
 
     def mention(self, mention: Mention) -> None:
@@ -148,22 +150,29 @@ class _Router:
         """Outputs, in order."""
         for output in outputs:
             if isinstance(output, TrendReading):
-                self._point(output.record())
+                self._readings.append(output)
+                if self._sinks.records and self._span.counts(output.window_end):
+                    for sink in self._sinks.records:
+                        sink.add(output.record())
             else:
                 self._alert(output)
+        if len(self._readings) >= READINGS_A_BATCH:
+            self.flush()
 
-    def _point(self, point: TrendPoint) -> None:
-        if self._timeline is None and self._sinks.timeline is not None:
+    def flush(self) -> None:
+        """Hand over the trend points that wait."""
+        if self._timeline is None and self._sinks.timeline is not None and self._readings:
             begins = self._result.counts.begins_at_ms
             from_ms = self._span.from_ms if self._span.from_ms is not None else begins
             self._timeline = self._sinks.timeline(from_ms or 0)
-        if self._timeline is not None:
-            self._timeline.add(point)
-        if self._span.counts(point.window_end):
+        if self._timeline is not None and self._readings:
+            self._timeline.add(columns(self._readings))
+        counted = [each for each in self._readings if self._span.counts(each.window_end)]
+        if counted and self._sinks.points:
+            points = columns(counted)
             for sink in self._sinks.points:
-                sink.add(point)
-            for record_sink in self._sinks.records:
-                record_sink.add(point)
+                sink.add(points)
+        self._readings.clear()
 
     def _alert(self, alert: Alert) -> None:
         if not self._span.counts(alert.detected_at):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertone.durations import parse_duration
-from undertone.records import TrendPoint
+from undertone.trends.points import Columns
 
 BINS = 240
 _FIRST_BIN_MS = 10_000
@@ -94,33 +94,43 @@ class _Track:
                 self.bin_end_ms += bin_ms
                 self.row = list(_EMPTY)
 
-    def take(self, point: TrendPoint) -> None:
-        """The value from now on."""
+    def take(self, kind: str, values: _Values) -> None:
+        """The value of a kind from now on."""
         kinds = self.kinds
-        kinds[point.kind] = _values(point)
+        kinds[kind] = values
         if len(kinds) == 1:
-            stories, negative, scored, score, expected, expected_score, surprise = kinds[point.kind]
+            stories, negative, scored, score, expected, expected_score, surprise = values
         else:
             columns = list(zip(*kinds.values(), strict=True))
             stories, negative, scored, score, expected, expected_score = map(sum, columns[:6])
             surprise = max(columns[6])
-        usual = expected_score / expected if expected > 0 else point.expected_mean_score
+        usual = expected_score / expected if expected > 0 else 0.0
         self.held = (stories, negative, scored, score, expected, usual, surprise)
 
 
-def _values(point: TrendPoint) -> _Values:
-    scored, score = 0.0, 0.0
-    if point.mean_score is not None:
-        scored = point.negative + point.neutral + point.positive
-        score = point.mean_score * scored
-    return (
-        point.stories,
-        point.negative,
-        scored,
-        score,
-        point.expected_volume,
-        point.expected_mean_score * point.expected_volume,
-        point.surprise_negative_volume,
+def _rows(points: Columns) -> Iterable[tuple[str, str, str, int, _Values]]:
+    """Subject, kind, window, time and values of each point."""
+    counts = [np.asarray(points[name]) for name in ("negative", "neutral", "positive")]
+    scored = np.sum(counts, axis=0)
+    mean = np.array(points["mean_score"], dtype=np.float64)
+    expected = np.asarray(points["expected_volume"])
+    values = zip(
+        np.asarray(points["stories"]).tolist(),
+        counts[0].tolist(),
+        scored.tolist(),
+        np.where(scored > 0, mean * scored, 0.0).tolist(),
+        expected.tolist(),
+        (np.asarray(points["expected_mean_score"]) * expected).tolist(),
+        np.asarray(points["surprise_negative_volume"]).tolist(),
+        strict=True,
+    )
+    return zip(
+        points["subject"],
+        points["kind"],
+        points["window"],
+        np.asarray(points["window_end"]).tolist(),
+        values,
+        strict=True,
     )
 
 
@@ -164,28 +174,30 @@ class Timeline:
         self._tracks: dict[tuple[str, str], _Track] = {}
         self._skipped: set[str] = set()  # windows that will not be drawn
 
-    def add(self, point: TrendPoint) -> None:
-        """Take the next point."""
-        at_ms = point.window_end
-        if point.window in self._skipped or point.subject not in self._known:
-            return
+    def add(self, points: Columns) -> None:
+        """Take the next points."""
+        for subject, kind, window, at_ms, values in _rows(points):
+            if window not in self._skipped and subject in self._known:
+                self._add(subject, kind, window, at_ms, values)
+
+    def _add(self, subject: str, kind: str, window: str, at_ms: int, values: _Values) -> None:
         if self.until_ms is not None and at_ms > self.until_ms:
             return
         if at_ms > self._latest_ms:
             self._latest_ms = at_ms
             while self.until_ms is None and at_ms > self.from_ms + BINS * self.bin_ms:
                 self._widen()
-        key = (point.subject, point.window)
+        key = (subject, window)
         track = self._tracks.get(key)
         if track is None:
-            if point.window not in self.windows() and not self._will_be_drawn(point.window):
+            if window not in self.windows() and not self._will_be_drawn(window):
                 return
             number = max(0, min(BINS - 1, (at_ms - self.from_ms) // self.bin_ms))
             start = max(at_ms, self.from_ms)
             bin_end = self.from_ms + (number + 1) * self.bin_ms
             track = self._tracks[key] = _Track(start, number, bin_end)
         track.advance(at_ms, self.bin_ms)
-        track.take(point)
+        track.take(kind, values)
         if at_ms >= self.from_ms:
             track.row[_POINTS] += 1
 

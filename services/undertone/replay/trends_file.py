@@ -13,8 +13,8 @@ from typing import Any, Self
 from undertone.errors import InputFileError
 from undertone.records import TrendPoint
 from undertone.replay.optional import required
+from undertone.trends.points import Columns
 
-_BATCH_POINTS = 4_096
 _ROW_GROUP_POINTS = 65_536
 _TYPES = {
     "str": lambda arrow: arrow.dictionary(arrow.int32(), arrow.string()),
@@ -41,7 +41,7 @@ class TrendsFile:
             "pyarrow.parquet", package="pyarrow", purpose="trends.parquet"
         )
         self._schema = schema(self._arrow)
-        self._points: list[TrendPoint] = []
+        self._points = 0
         self._batches: list[Any] = []
         self._writer: Any = None
 
@@ -52,13 +52,13 @@ class TrendsFile:
             raise InputFileError(f"{self.path}: cannot be written: {error}") from None
         return self
 
-    def add(self, point: TrendPoint) -> None:
-        """Take the next point."""
-        self._points.append(point)
-        if len(self._points) >= _BATCH_POINTS:
-            self._to_batch()
-            if len(self._batches) * _BATCH_POINTS >= _ROW_GROUP_POINTS:
-                self._write()
+    def add(self, points: Columns) -> None:
+        """Take the next points."""
+        arrays = [self._column(points[field.name], field) for field in self._schema]
+        self._batches.append(self._arrow.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._points += len(points["subject"])
+        if self._points >= _ROW_GROUP_POINTS:
+            self._write()
 
     def __exit__(
         self,
@@ -67,7 +67,6 @@ class TrendsFile:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._to_batch()
             self._write()
             self._writer.close()
             self._part.replace(self.path)
@@ -78,20 +77,12 @@ class TrendsFile:
     def _part(self) -> Path:
         return self.path.with_name(f"{self.path.name}.part")
 
-    def _to_batch(self) -> None:
-        if not self._points:
-            return
-        # The instance's own dictionary: pydantic's attribute look-up takes twice as long.
-        rows = [point.__dict__ for point in self._points]
-        arrays = [self._column([row[field.name] for row in rows], field) for field in self._schema]
-        self._batches.append(self._arrow.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._points.clear()
-
-    def _column(self, values: list[Any], field: Any) -> Any:
+    def _column(self, values: Any, field: Any) -> Any:
         # Text is encoded once it is an array: pyarrow looks up Python strings far more slowly.
         if self._arrow.types.is_dictionary(field.type):
             return self._arrow.array(values).dictionary_encode()
-        return self._arrow.array(values, field.type)
+        # NaN stands for none, as in a list of floats with gaps.
+        return self._arrow.array(values, field.type, from_pandas=True)
 
     def _write(self) -> None:
         if self._batches:
@@ -100,6 +91,7 @@ class TrendsFile:
             except OSError as error:
                 raise InputFileError(f"{self.path}: cannot be written: {error}") from None
             self._batches.clear()
+            self._points = 0
 
 
 def schema(arrow: Any) -> Any:

@@ -14,12 +14,13 @@ from undertone.records import Alert, Mention, TrendPoint
 from undertone.replay.figures import in_order
 from undertone.replay.kafka_log import MergedLog, bounds, partitions_of
 from undertone.replay.mentions_source import MentionsSource
-from undertone.replay.run import Pass, PointSink, Sinks
+from undertone.replay.run import READINGS_A_BATCH, Pass, PointSink, Sinks
 from undertone.replay.steps import Advance, Counts, Span
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
 from undertone.transport.clients import consumer
 from undertone.transport.topics import TopicNames
+from undertone.trends.points import columns_of_records
 
 RECORDS_A_LOOK = 1_000
 
@@ -110,6 +111,19 @@ def _read_trends(
     if sinks.timeline is not None:
         begins = result.counts.begins_at_ms
         timeline = sinks.timeline((span.from_ms if span.from_ms is not None else begins) or 0)
+    waiting: list[TrendPoint] = []
+
+    def flush() -> None:
+        if timeline is not None and waiting:
+            timeline.add(columns_of_records(waiting))
+        counted = [point for point in waiting if span.counts(point.window_end)]
+        for point_sink in sinks.points if counted else ():
+            point_sink.add(columns_of_records(counted))
+        for point in counted:
+            for record_sink in sinks.records:
+                record_sink.add(point)
+        waiting.clear()
+
     for value in _values(settings, names.trends, looks):
         point = TrendPoint.from_json(value)
         series = (point.subject, point.kind, point.window)
@@ -119,11 +133,10 @@ def _read_trends(
         latest[series] = point.window_end
         if span.until_ms is not None and point.window_end > span.until_ms:
             continue
-        if timeline is not None:
-            timeline.add(point)
-        if span.counts(point.window_end):
-            for sink in (*sinks.points, *sinks.records):
-                sink.add(point)
+        waiting.append(point)
+        if len(waiting) >= READINGS_A_BATCH:
+            flush()
+    flush()
 
 
 def _values(settings: Settings, topic: str, looks: _Looks) -> Iterator[bytes]:

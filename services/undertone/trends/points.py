@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from undertone.records import TrendPoint, trusted
 from undertone.trends.baseline import Expectation
 from undertone.trends.panes import Counts
+from undertone.trends.surprise import count_surprises, score_surprises, share_surprises
 
 DIGITS = 3
+
+# The fields of TrendPoint by name, each as an array or a list over the points, in their order.
+Columns = dict[str, Any]
 
 
 class TrendReading(NamedTuple):
@@ -66,3 +74,58 @@ class TrendReading(NamedTuple):
             late=self.late,
             revision=1,
         )
+
+
+_fields_of = attrgetter(*TrendPoint.model_fields)
+
+
+def columns_of_records(points: Sequence[TrendPoint]) -> Columns:
+    """Points that have been read back, as columns."""
+    rows = zip(*map(_fields_of, points), strict=True)
+    return dict(zip(TrendPoint.model_fields, map(list, rows), strict=True))
+
+
+def columns(readings: Sequence[TrendReading]) -> Columns:
+    """Many points at once, at a fraction of the cost of their records; NaN stands for None."""
+    subjects, kinds, windows, ends, all_counts, usual, late = zip(*readings, strict=True)
+    mentions, stories, negative, neutral, positive, unscored, score, _ = np.array(all_counts).T
+    expected = dict(zip(Expectation._fields, np.array(usual).T, strict=True))
+    scored = negative + neutral + positive
+    some = np.maximum(scored, 1)
+    mean = np.where(scored > 0, score / 1000 / some, np.nan)
+    numbers = {
+        "mean_score": mean,
+        "negative_share": np.where(scored > 0, negative / some, np.nan),
+        "expected_volume": expected["stories"],
+        "expected_negative_volume": expected["negative"],
+        "expected_negative_share": expected["negative_share"],
+        "expected_mean_score": expected["mean_score"],
+        "surprise_volume": count_surprises(
+            stories, expected["stories"], expected["stories_shape"], expected["stories_burst_shape"]
+        ),
+        "surprise_negative_volume": count_surprises(
+            negative,
+            expected["negative"],
+            expected["negative_shape"],
+            expected["negative_burst_shape"],
+        ),
+        "surprise_negative_share": share_surprises(negative, scored, expected["negative_share"]),
+        "surprise_mean_score": score_surprises(
+            np.nan_to_num(mean), scored, expected["mean_score"], expected["score_variance"]
+        ),
+    }
+    return {
+        "subject": subjects,
+        "kind": kinds,
+        "window": windows,
+        "window_end": np.array(ends),
+        "mentions": mentions,
+        "stories": stories,
+        "negative": negative,
+        "neutral": neutral,
+        "positive": positive,
+        "unscored": unscored,
+        **{name: np.round(values, DIGITS) for name, values in numbers.items()},
+        "late": np.array(late),
+        "revision": np.ones(len(readings), dtype=np.int64),
+    }

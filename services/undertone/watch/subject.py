@@ -384,6 +384,4 @@ class SubjectWatch:
             else:
                 del written[kind]
             usual = self._expect((kind,), window.length_ms)
-            outputs.append(
-                TrendReading(state.subject, kind, name, now, numbers, usual, state.late)
-            )
+            outputs.append(TrendReading(state.subject, kind, name, now, numbers, usual, state.late))

@@ -47,6 +47,7 @@ from undertone.replay.report_charts import (
 from undertone.replay.report_wording import delay, number, odds, percent, safe_url
 from undertone.replay.result import ReplayResult
 from undertone.replay.timeline import Timeline
+from undertone.trends.points import columns_of_records
 from undertone.watch.core import WatchedSubject
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed (the extra `replay`)")
@@ -265,7 +266,8 @@ def test_a_text_that_is_no_unicode_is_replaced_and_a_missing_folder_named(tmp_pa
 def test_bins_that_reach_beyond_a_range_keep_the_time_axis(tmp_path: Path) -> None:
     timeline = Timeline(["acme"], FROM_MS)
     for hour in range(20 * 24):
-        timeline.add(made_trend_point(window="24h", window_end=FROM_MS + hour * HOUR_MS))
+        point = made_trend_point(window="24h", window_end=FROM_MS + hour * HOUR_MS)
+        timeline.add(columns_of_records([point]))
     document = page(tmp_path, made_result(*crisis()), timeline)
     widths = {
         float(found["width"].rstrip("%"))

@@ -11,6 +11,7 @@ from builders import HOUR_MS, MINUTE_MS, START_MS
 from made_alerts import made_trend_point
 from undertone.records import TrendPoint
 from undertone.replay.timeline import BINS, Timeline
+from undertone.trends.points import columns_of_records
 
 END_MS = START_MS + BINS * MINUTE_MS
 
@@ -66,7 +67,7 @@ def test_points_time_and_integrals_are_kept_and_peaks_are_exact(
     last_ms = points[-1].window_end
     timeline = Timeline(["acme"], START_MS, max(last_ms, START_MS + 1) if known_end else None)
     for each in points:
-        timeline.add(each)
+        timeline.add(columns_of_records([each]))
     series = timeline.series("acme", "5m")
     assert series is not None
     assert len(series.points) == BINS
@@ -83,9 +84,9 @@ def test_points_time_and_integrals_are_kept_and_peaks_are_exact(
 
 def test_the_tone_of_a_bin_is_the_mean_over_its_time_by_stories() -> None:
     timeline = Timeline(["acme"], START_MS, END_MS)
-    timeline.add(point(START_MS, 1, 0.9))
-    timeline.add(point(START_MS + MINUTE_MS // 2, 3, -0.5))
-    timeline.add(point(START_MS + MINUTE_MS, 0))
+    timeline.add(columns_of_records([point(START_MS, 1, 0.9)]))
+    timeline.add(columns_of_records([point(START_MS + MINUTE_MS // 2, 3, -0.5)]))
+    timeline.add(columns_of_records([point(START_MS + MINUTE_MS, 0)]))
     series = timeline.series("acme", "5m")
     assert series is not None
     assert series.mean_score[0] == pytest.approx((0.9 - 1.5) / 4)
@@ -94,8 +95,8 @@ def test_the_tone_of_a_bin_is_the_mean_over_its_time_by_stories() -> None:
 
 def test_a_value_holds_until_the_next_point_and_no_further_than_the_replay_came() -> None:
     timeline = Timeline(["acme", "other"], START_MS, END_MS)
-    timeline.add(point(START_MS + 2 * MINUTE_MS, 7))
-    timeline.add(point(START_MS + 10 * MINUTE_MS, 1, subject="other"))
+    timeline.add(columns_of_records([point(START_MS + 2 * MINUTE_MS, 7)]))
+    timeline.add(columns_of_records([point(START_MS + 10 * MINUTE_MS, 1, subject="other")]))
     series = timeline.series("acme", "5m")
     assert series is not None
     assert np.isnan(series.stories_high[:2]).all()
@@ -105,8 +106,8 @@ def test_a_value_holds_until_the_next_point_and_no_further_than_the_replay_came(
 
 def test_a_warm_up_sets_what_holds_at_the_start_and_counts_no_points() -> None:
     timeline = Timeline(["acme"], START_MS, END_MS)
-    timeline.add(point(START_MS - HOUR_MS, 9))
-    timeline.add(point(START_MS + MINUTE_MS, 0))
+    timeline.add(columns_of_records([point(START_MS - HOUR_MS, 9)]))
+    timeline.add(columns_of_records([point(START_MS + MINUTE_MS, 0)]))
     series = timeline.series("acme", "5m")
     assert series is not None
     assert series.stories_high[0] == 9
@@ -115,8 +116,8 @@ def test_a_warm_up_sets_what_holds_at_the_start_and_counts_no_points() -> None:
 
 def test_points_after_the_range_and_of_unlisted_subjects_are_left_out() -> None:
     timeline = Timeline(["acme"], START_MS, END_MS)
-    timeline.add(point(END_MS + 1, 9))
-    timeline.add(point(START_MS, 9, subject="stranger"))
+    timeline.add(columns_of_records([point(END_MS + 1, 9)]))
+    timeline.add(columns_of_records([point(START_MS, 9, subject="stranger")]))
     assert timeline.series("acme", "5m") is None
     assert timeline.series("stranger", "5m") is None
 
@@ -124,7 +125,7 @@ def test_points_after_the_range_and_of_unlisted_subjects_are_left_out() -> None:
 def test_memory_stays_the_same_however_long_the_range_grows() -> None:
     timeline = Timeline(["acme"], START_MS)
     for hour in range(5_000):
-        timeline.add(point(START_MS + hour * HOUR_MS, hour % 7))
+        timeline.add(columns_of_records([point(START_MS + hour * HOUR_MS, hour % 7)]))
     series = timeline.series("acme", "5m")
     assert series is not None
     assert series.stories_high.shape == (BINS,)
@@ -139,7 +140,7 @@ def test_memory_stays_the_same_however_long_the_range_grows() -> None:
 def test_the_window_that_is_drawn_suits_the_range(span_ms: int, window: str) -> None:
     timeline = Timeline(["acme"], START_MS, START_MS + span_ms)
     for name in ("24h", "5m", "1h"):
-        timeline.add(point(START_MS, window=name))
+        timeline.add(columns_of_records([point(START_MS, window=name)]))
     assert timeline.best_window() == window
     assert timeline.windows() == (window,)
 
@@ -147,5 +148,5 @@ def test_the_window_that_is_drawn_suits_the_range(span_ms: int, window: str) -> 
 def test_all_windows_are_kept_while_the_end_is_unknown() -> None:
     timeline = Timeline(["acme"], START_MS)
     for name in ("24h", "5m", "1h"):
-        timeline.add(point(START_MS, window=name))
+        timeline.add(columns_of_records([point(START_MS, window=name)]))
     assert timeline.windows() == ("5m", "1h", "24h")
