@@ -16,9 +16,8 @@ from undertone.simulate.scenarios import SCENARIOS, build_scenario
 from undertone.simulate.script import Scenario, broken_record
 from undertone.simulate.world import HOUR_MS, companies, grammar, moments
 from undertone.transport.codec import decode_raw
+from undertone.trends.stories import STORY_BITS
 from undertone.watchlist.subjects import Watchlist
-
-STORY_BITS = 10
 
 
 def messages_of(scenario: Scenario) -> list[RawMessage]:
