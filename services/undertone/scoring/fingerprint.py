@@ -36,7 +36,7 @@ _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _RETWEET = re.compile(r"(?:.{0,40}\b)?[rm]t\s+@\w+\s*:?\s*(?=\S.{10})", re.IGNORECASE | re.DOTALL)
 _LABELS = (
     "update|refile|corrected|correction|repeat|rpt|wrapup|exclusive|breaking|urgent|just in|text"
-    "|reg|brief|factbox|interview|analysis|markets|(?:us )?stocks|research alert"
+    "|reg|brief|factbox|feature|interview|analysis|markets|(?:us )?stocks|research alert"
     "|更新|快讯|更正|突发|速報"
 )
 _WIRE_PREFIX = re.compile(
@@ -48,8 +48,10 @@ _LINK_OR_HANDLE = re.compile(
 )
 _CUT_OFF = re.compile(r"\w*\s*\.\.\.\W*$")
 _TAGS = re.compile(r"(?:\s+(?:[#$]\w+|[^\w\s]+))+\s*$")
-# What a correction puts right, or who says so: a name after a bar or a dash, or a word ("-paper").
-_SOURCE = re.compile(r"(?:\s*\(not\b[^()]*\)|\s[-–—|]\s?(?:\w+|[A-Z]\w*(?:[ -][A-Z]\w*){1,2}))\W*$")
+# What a correction puts right; or who says so, behind a bar, a dash or a colon.
+_SOURCE = re.compile(
+    r"(?:\s*\(not\b[^()]*\)|\s?[-–—|:]{1,2}\s?(?:\w+|[A-Z][\w.]*(?:[ -][A-Z][\w.]*){1,2}))\W*$"
+)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
 _PERIOD = re.compile(r"[qh][1-4]$|[1-4][qh]$")
@@ -65,7 +67,7 @@ _SMALL_WORDS = """
     dollar dollars during eur euro euros following for from had has have he her his how i in into is
     it its just me my now of on or our out over pct per percent report reports s said say says she
     so source sources spokesman still than that the their them then there these they this those to
-    today us usd vs was we were what who will with would you your
+    today u us usd vs was we were what who will with would you your
 """
 _AS_ZERO, _LEFT_OUT = frozenset(_NUMERALS.split()), frozenset(_SMALL_WORDS.split())
 

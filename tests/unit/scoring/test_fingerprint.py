@@ -38,6 +38,8 @@ NUMBERS = st.integers(0, 10**9).filter(lambda number: not 1900 <= number < 2100)
         f"  {STORY}...",
         f"{STORY} #harbour $HRB 😡",
         f"{STORY} -sources",
+        f"{STORY}: source",
+        f"{STORY}--WSJ",
         f"{STORY} | Daily Paper",
         f"{STORY} - The Daily Paper",
         STORY.replace(" after glass is found", ", glass is found") + " today",
@@ -133,6 +135,14 @@ def test_another_number_and_another_case_leave_the_sketch_as_it_is(
 def test_another_quarter_is_another_story(one: str, other: str) -> None:
     text = "Harbour Foods {} profit rises 4 pct on bread"
     assert distance(fingerprint(text.format(one)), fingerprint(text.format(other))) > STORY_BITS
+
+
+def test_american_agencies_are_the_same_in_every_spelling() -> None:
+    sketches = {
+        fingerprint(f"{us}regulator opens inquiry into Harbour Foods")
+        for us in ("", "US ", "U.S. ")
+    }
+    assert len(sketches) == 1
 
 
 def test_a_quarter_is_the_same_however_it_is_written() -> None:
