@@ -27,7 +27,7 @@ from undertone.settings import FieldMapping, KafkaSettings, RawTopic
 from undertone.transport.clients import consumer
 
 # Changes where the same bytes give other mentions: it is part of what is kept of a source.
-READING_VERSION = 1
+READING_VERSION = 2
 FILES = "files"
 _READ_BYTES = 1 << 20
 
