@@ -73,7 +73,15 @@ class Level:
     and of what they should be, over hours and over days.
     """
 
-    __slots__ = ("count", "day_due", "day_excess", "hour_due", "hour_excess", "spreads")
+    __slots__ = (
+        "count",
+        "day_due",
+        "day_excess",
+        "day_spread",
+        "hour_due",
+        "hour_excess",
+        "hour_spread",
+    )
 
     def __init__(
         self,
@@ -89,11 +97,8 @@ class Level:
         self._settle()
 
     def _settle(self) -> None:
-        # The logarithms of theta for hours and for days.
-        self.spreads = (
-            _log_spread(self.hour_excess, self.hour_due),
-            _log_spread(self.day_excess, self.day_due),
-        )
+        self.hour_spread = _spread(self.hour_excess, self.hour_due)
+        self.day_spread = _spread(self.day_excess, self.day_due)
 
     def to_list(self) -> list[float]:
         """The sums, for storage."""
@@ -106,8 +111,7 @@ class Level:
     def bound(self, days: float, length: float) -> float:
         """The greatest count of a day of this rhythmic length that is taken in whole."""
         mean = self.learning_rate(days) * length
-        spread = math.exp(self.spreads[1])
-        variance = mean + spread * (CLUMP_A_DAY * mean + LEAN * mean * mean)
+        variance = mean + self.day_spread * (CLUMP_A_DAY * mean + LEAN * mean * mean)
         variance += mean * mean / (self.count + _FAINT_STORIES)
         trust = 1 + BOUND_YOUNG_DAYS / (days + 0.5)
         return mean + BOUND_DEVIATIONS * trust * math.sqrt(variance)
@@ -123,9 +127,9 @@ class Level:
         """Take in how a whole day's counts spread, given its hours that are not empty."""
         rate = self.learning_rate(days)
         mean = rate * length
-        total = sum(count for _hour, count in hours)
+        total = sum([count for _hour, count in hours])
         due = CLUMP_A_DAY * mean + LEAN * mean * mean
-        variance = mean + math.exp(self.spreads[1]) * due
+        variance = mean + self.day_spread * due
         kept = min(total, mean + BOUND_DEVIATIONS * math.sqrt(variance))
         # Each moment counts by the inverse of its own variance, about variance × (1 + variance).
         weight = due / (variance * (1 + variance))
@@ -133,7 +137,7 @@ class Level:
         self.day_due = self.day_due * _SPREAD_DECAY + weight * due
         # Hours in one go: those that are empty need no more than the sums of the rhythm.
         square_sum = rate * rate * squares
-        spread = math.exp(self.spreads[0])
+        spread = self.hour_spread
         excess = square_sum - mean
         for hour, count in hours:
             usual = rate * multipliers[hour] / 24
@@ -152,8 +156,9 @@ class Level:
 
     def shapes(self, mean: float, known: float, clump: float, between: float) -> Shapes:
         """The shapes of a window's count: `known` counts lie behind its mean."""
-        hour, day = self.spreads
-        spread = math.exp(hour + (day - hour) * between)
+        spread = self.hour_spread
+        if between:
+            spread *= (self.day_spread / spread) ** between
         excess = spread * (clump / mean + LEAN)
         unsure = 1 / known
         return Shapes(excess + unsure, BURST_EXCESS * excess + unsure)
@@ -166,9 +171,9 @@ class Shapes(NamedTuple):
     burst: float
 
 
-def _log_spread(excess: float, due: float) -> float:
+def _spread(excess: float, due: float) -> float:
     spread = (SPREAD_PRIOR + excess) / (SPREAD_PRIOR + due)
-    return math.log(min(max(spread, SPREAD_LEAST), SPREAD_MOST))
+    return min(max(spread, SPREAD_LEAST), SPREAD_MOST)
 
 
 @lru_cache(maxsize=256)
@@ -193,19 +198,18 @@ class Baseline:
         "_hour_sums",
         "_hours",
         "_opened_ms",
+        "_visible",
         "at_ms",
         "days",
         "heard",
         "mentions",
         "negative",
-        "negative_bound",
         "rhythm",
         "score",
         "score_square",
         "scored",
         "scored_negative",
         "stories",
-        "stories_bound",
     )
 
     def __init__(self, at_ms: int) -> None:
@@ -223,16 +227,8 @@ class Baseline:
         self._hours: list[list[int]] = []
         self._day_sums = [0] * 6
         self._hour_sums = [0] * 6
-        self._begin(at_ms)
-
-    def _begin(self, at_ms: int) -> None:
         self._hour_end_ms = max(-(-at_ms // HOUR_MS), 1) * HOUR_MS
-        self._set_bounds()
-
-    def _set_bounds(self) -> None:
-        length = self.rhythm.totals[is_weekend(self._day_ms // DAY_MS)]
-        self.stories_bound = self.stories.bound(self.days, length)
-        self.negative_bound = self.negative.bound(self.days, length)
+        self._visible: Visible | None = None
 
     def advance(self, to_ms: int) -> None:
         """Let time pass: forget, and count the time listened."""
@@ -254,6 +250,7 @@ class Baseline:
 
     def _end_hours(self, to_ms: int) -> None:
         """End the hours, and the days, that are over before `to_ms`."""
+        self._visible = None
         sums = self._hour_sums
         if sums[0]:
             hour = (self._hour_end_ms - 1 - self._day_ms) // HOUR_MS
@@ -282,55 +279,62 @@ class Baseline:
                 )
         else:
             length = rhythm.integral(self._opened_ms, self._day_ms + DAY_MS)
-        _mentions, stories, negative, *_ = self._day_sums
-        kept = min(stories, self.stories_bound)
+        kept, kept_negative = self._kept(rhythm.totals[weekend])
         self.stories.count = self.stories.count * _RATE_DECAY + kept
-        self.negative.count = self.negative.count * _RATE_DECAY + min(negative, self.negative_bound)
+        self.negative.count = self.negative.count * _RATE_DECAY + kept_negative
         self.days = self.days * _RATE_DECAY + length
         self._learn_tone()
-        if stories:
-            share = kept / stories
+        if hours:
+            share = kept / self._day_sums[1]
             rhythm.learn_day(day, ((hour, count * share) for hour, count, _negative in hours))
         self._day_ms += DAY_MS
         self._opened_ms = self._day_ms
-        self._hours, self._day_sums = [], [0] * 6
+        if self._day_sums[0]:
+            self._hours, self._day_sums = [], [0] * 6
         if is_monday(day + 1):
             rhythm.forget_week()
-        self._set_bounds()
+
+    def _kept(self, length: float) -> tuple[float, float]:
+        """The stories and negative stories of the day at hand, up to the bounds of a whole day."""
+        _mentions, stories, negative, *_ = self._day_sums
+        return (
+            stories and min(stories, self.stories.bound(self.days, length)),
+            negative and min(negative, self.negative.bound(self.days, length)),
+        )
 
     def _learn_tone(self) -> None:
-        tone = self.tone()
-        self.mentions, self.heard = tone.mentions * _RATE_DECAY, tone.heard * _RATE_DECAY
-        self.scored = tone.scored * _TONE_DECAY
-        self.scored_negative = tone.negative * _TONE_DECAY
-        self.score, self.score_square = tone.score * _TONE_DECAY, tone.score_square * _TONE_DECAY
-
-    def tone(self) -> Tone:
-        """Sums of what was said, the day at hand included."""
         mentions, stories, negative, scored, score, square = self._day_sums
         # Stories of one day hang together: many tell as much as a few.
         weight = (SHARE_STORIES + 1) / (SHARE_STORIES + scored)
-        return Tone(
-            self.mentions + mentions,
-            self.heard + stories,
+        self.mentions = (self.mentions + mentions) * _RATE_DECAY
+        self.heard = (self.heard + stories) * _RATE_DECAY
+        self.scored = (self.scored + scored * weight) * _TONE_DECAY
+        self.scored_negative = (self.scored_negative + negative * weight) * _TONE_DECAY
+        self.score = (self.score + score / 1000 * weight) * _TONE_DECAY
+        self.score_square = (self.score_square + square / 1000 * weight) * _TONE_DECAY
+
+    def visible(self) -> Visible:
+        """What was learnt by the last whole hour: sums with forgetting."""
+        if self._visible is not None:
+            return self._visible
+        days = self.days
+        hour_ms = self._hour_end_ms - HOUR_MS
+        if hour_ms > self._opened_ms:
+            days += self.rhythm.integral(self._opened_ms, hour_ms)
+        kept, kept_negative = self._kept(self.rhythm.totals[is_weekend(self._day_ms // DAY_MS)])
+        mentions, stories, negative, scored, score, square = self._day_sums
+        weight = (SHARE_STORIES + 1) / (SHARE_STORIES + scored)
+        self._visible = Visible(
+            days,
+            self.stories.count + kept,
+            self.negative.count + kept_negative,
+            (self.mentions + mentions + PRIOR_STORIES) / (self.heard + stories + PRIOR_STORIES),
             self.scored + scored * weight,
             self.scored_negative + negative * weight,
             self.score + score / 1000 * weight,
             self.score_square + square / 1000 * weight,
         )
-
-    def listened(self) -> tuple[float, float, float]:
-        """Rhythmic days, stories and negative stories, of the day at hand up to their bounds."""
-        days = self.days
-        hour_ms = self._hour_end_ms - HOUR_MS
-        if hour_ms > self._opened_ms:
-            days += self.rhythm.integral(self._opened_ms, hour_ms)
-        _mentions, stories, negative, *_ = self._day_sums
-        return (
-            days,
-            self.stories.count + min(stories, self.stories_bound),
-            self.negative.count + min(negative, self.negative_bound),
-        )
+        return self._visible
 
     def to_list(self) -> list[Any]:
         """Everything, for storage as JSON."""
@@ -360,17 +364,19 @@ class Baseline:
         known.rhythm = Rhythm(values[8])
         known._hours = [list(each) for each in values[9]]
         known._day_sums, known._hour_sums = list(values[10]), list(values[11])
-        known._set_bounds()
         return known
 
 
-class Tone(NamedTuple):
-    """Sums with forgetting: mentions, stories, and of stories that were read."""
+class Visible(NamedTuple):
+    """Rhythmic days listened, and the stories heard in them up to their bounds; mentions a story;
+    and sums over stories that were read, each day's by its effective number."""
 
-    mentions: float
-    heard: float
-    scored: float
+    days: float
+    stories: float
     negative: float
+    mentions_a_story: float
+    scored: float
+    scored_negative: float
     score: float
     score_square: float
 
@@ -429,27 +435,26 @@ def expect(baselines: Iterable[Baseline], prior: Prior, window_ms: int, end_ms: 
     score = prior.mean_score * PRIOR_STORIES
     square = (PRIOR_SCORE_VARIANCE + prior.mean_score**2) * PRIOR_STORIES
     for baseline in baselines:
-        days, heard, heard_negative = baseline.listened()
+        seen = baseline.visible()
         length = baseline.rhythm.integral(start_ms, middle_ms)
-        known = heard + prior.stories_per_day * PRIOR_DAYS
-        rate = known / (days + PRIOR_DAYS)
+        known = seen.stories + prior.stories_per_day * PRIOR_DAYS
+        rate = known / (seen.days + PRIOR_DAYS)
         mean = rate * length
         shapes = baseline.stories.shapes(mean, known, clump, between)
         stories += mean
         stories_usual += shapes.usual * mean * mean
         stories_burst += shapes.burst * mean * mean
-        tone = baseline.tone()
-        mentions += mean * (tone.mentions + PRIOR_STORIES) / (tone.heard + PRIOR_STORIES)
-        known = heard_negative + PRIOR_NEGATIVE_DAYS * rate * prior.negative_share
-        mean = known / (days + PRIOR_NEGATIVE_DAYS) * length
+        mentions += mean * seen.mentions_a_story
+        known = seen.negative + PRIOR_NEGATIVE_DAYS * rate * prior.negative_share
+        mean = known / (seen.days + PRIOR_NEGATIVE_DAYS) * length
         shapes = baseline.negative.shapes(mean, known, clump, between)
         negative += mean
         negative_usual += shapes.usual * mean * mean
         negative_burst += shapes.burst * mean * mean
-        scored += tone.scored
-        scored_negative += tone.negative
-        score += tone.score
-        square += tone.score_square
+        scored += seen.scored
+        scored_negative += seen.scored_negative
+        score += seen.score
+        square += seen.score_square
     mean_score = score / scored
     return Expectation(
         mentions,

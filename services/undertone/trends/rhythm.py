@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from operator import mul
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -20,8 +21,8 @@ FLAT_STORIES = 20.0
 _EPOCH_WEEKDAY = 3
 _WEEKDAYS = 5
 _WEEKLY_DECAY = 2.0 ** (-7 / HALF_LIFE_DAYS)
-# One day in the week falls on this share of its hours.
-_DAYS_A_WEEK = (7 / 5, 7 / 2)
+# Hours of a week ÷ hours of its weekdays that have one number, and the same of its weekend.
+_SCALES = (168 / 5, 168 / 2)
 # Slots are kept to a thousandth of a story, so that they are short to store.
 _DIGITS = 3
 
@@ -36,18 +37,17 @@ class Rhythm:
         self._rebuild()
 
     def _rebuild(self) -> None:
-        weight = sum(self.slots) + FLAT_STORIES
-        # For a weekday and a weekend day: the multiplier of each hour, their sum and sum of
-        # squares in days, and the integral from midnight to each hour in days.
-        self.hourly: list[list[float]] = []
-        for days_a_week, half in zip(_DAYS_A_WEEK, (self.slots[:24], self.slots[24:]), strict=True):
-            scale = 24 * days_a_week
-            self.hourly.append([(heard * scale + FLAT_STORIES) / weight for heard in half])
-        self._tables = [
-            [value / 24 for value in accumulate(hours, initial=0.0)] for hours in self.hourly
+        slots = self.slots
+        weight = sum(slots) + FLAT_STORIES
+        # For a weekday and a weekend day: the multiplier of each hour, the integral from midnight
+        # to each hour, the whole day's, and the sum of squares, all but the first in days.
+        self.hourly = [
+            [(heard * scale + FLAT_STORIES) / weight for heard in half]
+            for scale, half in zip(_SCALES, (slots[:24], slots[24:]), strict=True)
         ]
-        self.totals = [table[24] for table in self._tables]
-        self.squares = [sum(value * value for value in hours) / 576 for hours in self.hourly]
+        self._tables = [list(accumulate([0.0, *hours])) for hours in self.hourly]
+        self.totals = [table[24] / 24 for table in self._tables]
+        self.squares = [sum(map(mul, hours, hours)) / 576 for hours in self.hourly]
 
     def learn_day(self, day: int, heard: Iterable[tuple[int, float]]) -> None:
         """Take in the stories of one day (numbered since 1970): pairs of hour and count."""
@@ -84,7 +84,9 @@ class Rhythm:
             else weekday * self.totals[0]
         )
         table = self._tables[weekend]
-        return week, whole + table[hour] + (table[hour + 1] - table[hour]) * (beyond / HOUR_MS)
+        return week, whole + (
+            table[hour] + (table[hour + 1] - table[hour]) * (beyond / HOUR_MS)
+        ) / 24
 
 
 def is_weekend(day: int) -> bool:
