@@ -34,7 +34,7 @@ from undertone.trends.surprise import (
 )
 from undertone.watchlist.subjects import Prior
 
-RATE_HALF_LIFE_DAYS = 21.0
+RATE_HALF_LIFE_DAYS = 14.0
 SPREAD_HALF_LIFE_DAYS = 60.0
 TONE_HALF_LIFE_DAYS = 56.0
 # The prior rate of stories weighs as much as this many days of listening; the rate of negative
