@@ -68,7 +68,7 @@ def command(
         str, typer.Option("--format", help="jsonl or csv; auto goes by the file's name.")
     ] = "auto",
     merge: Annotated[
-        bool, typer.Option("--merge-by-id", help="Consecutive rows of one id are one message.")
+        bool, typer.Option("--merge-by-id", help="Rows of one id and moment are one message.")
     ] = False,
     rejects: Annotated[Path | None, typer.Option(help="Rows that are no message go here.")] = None,
     from_time: Annotated[

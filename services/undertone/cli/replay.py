@@ -51,7 +51,7 @@ def command(
         str, typer.Option(help="Arrival after publication, where a row has no arrived_at.")
     ] = "0s",
     merge: Annotated[
-        bool, typer.Option("--merge-by-id", help="Consecutive rows of one id are one message.")
+        bool, typer.Option("--merge-by-id", help="Rows of one id and moment are one message.")
     ] = False,
     warm_up: Annotated[
         str, typer.Option(help="Read before --from; its alerts are dropped.")

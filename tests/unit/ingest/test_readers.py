@@ -146,10 +146,10 @@ def test_csv_without_a_usable_header_row_is_an_error_that_says_so(data: bytes) -
         read(data, "rows.csv")
 
 
-def test_consecutive_rows_of_one_id_are_merged_into_one_message_with_all_subjects() -> None:
-    def row(number: int, id: str | None, *subjects: str) -> Row:
+def test_rows_of_one_id_and_moment_are_merged_into_one_message_with_all_subjects() -> None:
+    def row(number: int, id: str | None, *subjects: str, at_ms: int = 1_000) -> Row:
         message = RawMessage(
-            id=id, source="twitter", published_at=1_000, text="x", subjects=subjects
+            id=id, source="twitter", published_at=at_ms, text="x", subjects=subjects
         )
         return Row(number, message)
 
@@ -165,15 +165,16 @@ def test_consecutive_rows_of_one_id_are_merged_into_one_message_with_all_subject
                 row(6, None, "x"),
                 row(7, None, "y"),
                 row(8, "a", "fb"),
+                row(9, "a", "ibm", at_ms=2_000),
             ]
         )
     )
     messages = [item for item in merged if isinstance(item, Row)]
     assert reject in merged
     assert [(item.line, item.message.id, item.message.subjects) for item in messages] == [
-        (1, "a", ("aapl", "goog", "c")),
+        (1, "a", ("aapl", "goog", "c", "fb")),
         (5, "b", ("aapl",)),
         (6, None, ("x",)),
         (7, None, ("y",)),
-        (8, "a", ("fb",)),
+        (9, "a", ("ibm",)),
     ]
