@@ -68,7 +68,12 @@ def made_alert(**changes: Any) -> Alert:
 def risen(alert: Alert) -> Alert:
     """The next revision, one severity higher."""
     severity = tuple(Severity)[alert.severity.rank + 1]
-    return _next(alert, severity=severity, escalated_at=alert.detected_at + 60_000)
+    return _next(
+        alert,
+        severity=severity,
+        fired_as=alert.fired_as or alert.severity,
+        escalated_at=alert.detected_at + 60_000,
+    )
 
 
 def resolved(alert: Alert) -> Alert:

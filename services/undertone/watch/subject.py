@@ -23,7 +23,6 @@ from undertone.records import (
     Evidence,
     Factors,
     Mention,
-    Tipping,
     TrendPoint,
 )
 from undertone.settings import PANE_MS
@@ -79,7 +78,7 @@ class SubjectWatch:
         self.labels = labels
         self.prior = prior
         self.scheduled_ms: int | None = None
-        self.rules = tuple(rule for rule in rules.rules if rule.applies_to(state.subject))
+        self.rules = rules.for_subject(state.subject)
         self.rules_version = rules_version
         self.lateness_ms = allowed_lateness_ms
         self.keep_ms = max(state.windows) + allowed_lateness_ms + HOUR_MS
@@ -261,12 +260,11 @@ class SubjectWatch:
         self, watched: _WatchedRule, state: RuleState, standing: Standing, step: Step, now: int
     ) -> Alert:
         if step is Step.FIRE:
-            assert state.tipping is not None
-            alert = self._fire(watched, state.tipping, standing, now)
+            alert = self._fire(watched, state, standing, now)
             self.state.exclude_from(pane_of(alert.started_at))
         else:
             assert state.alert is not None
-            alert = revise(state.alert, step, standing, now)
+            alert = revise(state.alert, step, standing, now, state.severity)
             if step is Step.RISE:
                 alert = alert.model_copy(
                     update={
@@ -281,8 +279,10 @@ class SubjectWatch:
                 self.state.exclude_until(now)
         return alert
 
-    def _fire(self, watched: _WatchedRule, tipping: Tipping, standing: Standing, now: int) -> Alert:
-        rule = watched.rule
+    def _fire(self, watched: _WatchedRule, state: RuleState, standing: Standing, now: int) -> Alert:
+        assert state.tipping is not None
+        assert state.severity is not None
+        rule, tipping = watched.rule, state.tipping
         strongest = standing.strongest
         started_at = tipping.ingested_at
         return Alert(
@@ -292,7 +292,7 @@ class SubjectWatch:
             subject=self.state.subject,
             name=self.name,
             labels=self.labels,
-            severity=rule.severity,
+            severity=state.severity,
             state=AlertState.FIRING,
             revision=1,
             started_at=started_at,
