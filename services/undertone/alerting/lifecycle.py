@@ -48,6 +48,11 @@ class RuleState(BaseModel):
     tipping: Tipping | None = None
     alert: Alert | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an alert, told or kept back by quiet hours: not a time to learn from."""
+        return self.phase is Phase.FIRING or self.silent_until_ms is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

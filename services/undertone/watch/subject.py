@@ -198,11 +198,14 @@ class SubjectWatch:
             if state is None:
                 state = RuleState()
             tipping = self.state.last_negative if watched.watches_negative else self.state.last
+            was_open = state.is_open
             step = decide(watched.rule, state, standing, tipping, now)
             if state.phase is Phase.IDLE:
                 self.state.rules.pop(watched.name, None)
             else:
                 self.state.rules[watched.name] = state
+            if state.is_open is not was_open:
+                self._exclude(state, now)
             if step is not None:
                 alerts.append(self._tell(watched, state, standing, step, now))
         return alerts
@@ -261,7 +264,6 @@ class SubjectWatch:
     ) -> Alert:
         if step is Step.FIRE:
             alert = self._fire(watched, state, standing, now)
-            self.state.exclude_from(pane_of(alert.started_at))
         else:
             assert state.alert is not None
             alert = revise(state.alert, step, standing, now, state.severity)
@@ -275,9 +277,15 @@ class SubjectWatch:
         state.alert = alert
         if step is Step.RESOLVE:
             state.alert = state.tipping = None
-            if not any(other.phase is Phase.FIRING for other in self.state.rules.values()):
-                self.state.exclude_until(now)
         return alert
+
+    def _exclude(self, changed: RuleState, now: int) -> None:
+        """Keep what is inside an alert out of the baselines: one has opened, or ended."""
+        if changed.is_open:
+            assert changed.tipping is not None
+            self.state.exclude_from(pane_of(changed.tipping.ingested_at))
+        elif not any(other.is_open for other in self.state.rules.values()):
+            self.state.exclude_until(now)
 
     def _fire(self, watched: _WatchedRule, state: RuleState, standing: Standing, now: int) -> Alert:
         assert state.tipping is not None
