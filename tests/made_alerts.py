@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from undertone.alerting.evidence import TippingStory
 from undertone.records import (
     Alert,
     AlertState,
@@ -63,6 +64,12 @@ def made_alert(**changes: Any) -> Alert:
         "model": "stub@1",
     }
     return Alert(**(fields | changes))
+
+
+def made_tipping_story() -> TippingStory:
+    """The story that tips the rule of `made_alert`."""
+    alert = made_alert()
+    return TippingStory(ingested_at=alert.tipping.ingested_at, evidence=alert.evidence[0])
 
 
 def risen(alert: Alert) -> Alert:

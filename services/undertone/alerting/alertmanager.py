@@ -113,7 +113,11 @@ def to_payloads(alert: Alert, *, ends_at_ms: int) -> list[dict[str, Any]]:
 def _annotations(alert: Alert) -> dict[str, str]:
     """What people read. Texts are untrusted: one line each, cut, no control characters."""
     factors = ", ".join(f"{name} ×{value:.2g}" for name, value in alert.factors)
-    evidence = "\n".join(f"- {_evidence_line(item)}" for item in alert.evidence)
+    tipping = alert.tipping.message_id
+    evidence = "\n".join(
+        f"- {_evidence_line(item)}{' ← tipped the rule' if item.message_id == tipping else ''}"
+        for item in alert.evidence
+    )
     measured = (
         f"{alert.signal.replace('_', ' ')} {alert.observed:.3g} in {alert.window}, "
         f"usually {alert.expected:.3g} (surprise {alert.surprise:.1f})"

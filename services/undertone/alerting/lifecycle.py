@@ -11,8 +11,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
+from undertone.alerting.evidence import TippingStory
 from undertone.alerting.rules import Rule
-from undertone.records import Alert, AlertState, Condition, Severity, Tipping
+from undertone.records import Alert, AlertState, Condition, Severity
 
 
 class Phase(StrEnum):
@@ -45,7 +46,7 @@ class RuleState(BaseModel):
     told_surprise: float = 0.0
     severity: Severity | None = None
     silent_until_ms: int | None = None
-    tipping: Tipping | None = None
+    tipping: TippingStory | None = None
     alert: Alert | None = None
 
     @property
@@ -71,7 +72,7 @@ class Standing:
 
 
 def decide(
-    rule: Rule, state: RuleState, standing: Standing, tipping: Tipping | None, now_ms: int
+    rule: Rule, state: RuleState, standing: Standing, tipping: TippingStory | None, now_ms: int
 ) -> Step | None:
     """Move `state` to `now_ms` in place and say whether to tell somebody.
 

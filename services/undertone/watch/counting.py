@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from undertone.alerting.evidence import is_wanted, offer, weight
-from undertone.records import Evidence, Mention, MentionStatus, Tipping, trusted
+from undertone.alerting.evidence import TippingStory, is_wanted, offer, weight
+from undertone.records import Evidence, Mention, MentionStatus, trusted
 from undertone.trends.panes import Counts
 from undertone.trends.stories import STORIES_PER_AUTHOR_HOUR
 from undertone.trends.windows import HOUR_MS
@@ -20,13 +20,7 @@ def count(state: SubjectState, mention: Mention, pane: int, kind: str) -> None:
     if not _is_copy(state, hour, mention, pane):
         counts.stories = 1
         _classify(mention, counts)
-        _keep_evidence(hour, mention)
-        state.last = trusted(
-            Tipping,
-            message_id=mention.message_id,
-            ingested_at=mention.ingested_at,
-            raw=mention.raw,
-        )
+        state.last = _keep_evidence(hour, mention)
         if counts.negative:
             state.last_negative = state.last
     state.last_model = mention.model
@@ -63,17 +57,19 @@ def _classify(mention: Mention, counts: Counts) -> None:
     counts.score_square_millis = millis * millis // 1000
 
 
-def _keep_evidence(hour: Hour, mention: Mention) -> None:
+def _keep_evidence(hour: Hour, mention: Mention) -> TippingStory:
+    """Offer a story as evidence of its hour; return it, as it may tip a rule."""
+    evidence = trusted(
+        Evidence,
+        message_id=mention.message_id,
+        excerpt=mention.excerpt,
+        url=mention.url,
+        source=mention.source,
+        published_at=mention.published_at,
+        p_negative=mention.p_negative,
+        raw=mention.raw,
+    )
     weighs = weight(mention.p_negative, mention.relevance)
     if is_wanted(hour.candidates, weighs, mention.published_at):
-        evidence = trusted(
-            Evidence,
-            message_id=mention.message_id,
-            excerpt=mention.excerpt,
-            url=mention.url,
-            source=mention.source,
-            published_at=mention.published_at,
-            p_negative=mention.p_negative,
-            raw=mention.raw,
-        )
         offer(hour.candidates, weighs, evidence)
+    return trusted(TippingStory, ingested_at=mention.ingested_at, evidence=evidence)

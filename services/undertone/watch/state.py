@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from undertone.alerting.evidence import Candidate
+from undertone.alerting.evidence import Candidate, TippingStory
 from undertone.alerting.lifecycle import RuleState
-from undertone.records import Evidence, Mention, Tipping
+from undertone.records import Evidence, Mention
 from undertone.trends.baseline import Baseline
 from undertone.trends.panes import Counts
 from undertone.trends.stories import StoryIndex
@@ -96,8 +96,8 @@ class SubjectState:
         self.learnt_until_ms = 0
         self.rules: dict[str, RuleState] = {}
         self.excluded: list[tuple[int, int | None]] = []
-        self.last: Tipping | None = None
-        self.last_negative: Tipping | None = None
+        self.last: TippingStory | None = None
+        self.last_negative: TippingStory | None = None
         self.last_model = ""
         self.pane_end_due_ms: int | None = None
         self.changed_windows: set[int] = set()
@@ -243,8 +243,8 @@ class SubjectState:
                 for name, rule in self.rules.items()
             },
             "excluded": self.excluded,
-            "last": self.last and self.last.model_dump(mode="json"),
-            "last_negative": self.last_negative and self.last_negative.model_dump(mode="json"),
+            "last": _story(self.last),
+            "last_negative": _story(self.last_negative),
             "last_model": self.last_model,
             "pane_end_due_ms": self.pane_end_due_ms,
             "changed_windows": sorted(self.changed_windows),
@@ -316,8 +316,10 @@ class SubjectState:
             name: RuleState.model_validate(value) for name, value in head["rules"].items()
         }
         self.excluded = [(start, end) for start, end in head["excluded"]]
-        self.last = head["last"] and Tipping.model_validate(head["last"])
-        self.last_negative = head["last_negative"] and Tipping.model_validate(head["last_negative"])
+        self.last = head["last"] and TippingStory.model_validate(head["last"])
+        self.last_negative = head["last_negative"] and TippingStory.model_validate(
+            head["last_negative"]
+        )
         self.last_model = head["last_model"]
         self.pane_end_due_ms = head["pane_end_due_ms"]
         self.changed_windows = set(head["changed_windows"])
@@ -332,6 +334,10 @@ class SubjectState:
 def pending_part(mention: Mention) -> str:
     """The part that holds a waiting mention."""
     return f"pending/{mention.ingested_at // MINUTE_MS}"
+
+
+def _story(story: TippingStory | None) -> dict[str, Any] | None:
+    return story and story.model_dump(mode="json", exclude_none=True)
 
 
 def _dumps(document: object) -> bytes:

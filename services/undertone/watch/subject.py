@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from undertone.alerting.evidence import EVIDENCE_LIMIT, choose
+from undertone.alerting.evidence import TippingStory, choose
 from undertone.alerting.lifecycle import (
     Phase,
     RuleState,
@@ -266,11 +266,12 @@ class SubjectWatch:
             alert = self._fire(watched, state, standing, now)
         else:
             assert state.alert is not None
+            assert state.tipping is not None
             alert = revise(state.alert, step, standing, now, state.severity)
             if step is Step.RISE:
                 alert = alert.model_copy(
                     update={
-                        "evidence": self._proof(watched),
+                        "evidence": self._proof(watched, state.tipping),
                         "factors": self._factors(watched, standing),
                     }
                 )
@@ -312,8 +313,8 @@ class SubjectWatch:
             surprise=strongest.surprise,
             conditions=standing.conditions,
             factors=self._factors(watched, standing),
-            tipping=tipping,
-            evidence=self._proof(watched),
+            tipping=tipping.tipping,
+            evidence=self._proof(watched, tipping),
             model=self.state.last_model,
         )
 
@@ -322,7 +323,7 @@ class SubjectWatch:
         kinds = self._kinds_of(watched)
         return explain(when.signal, window.sums(kinds), self._expect(kinds, when.window))
 
-    def _proof(self, watched: _WatchedRule) -> tuple[Evidence, ...]:
+    def _proof(self, watched: _WatchedRule, tipping: TippingStory) -> tuple[Evidence, ...]:
         start = watched.longest.start_ms
         candidates = [
             item
@@ -331,7 +332,7 @@ class SubjectWatch:
             for item in hour.candidates
             if item[1].published_at >= start
         ]
-        return tuple(evidence for _weight, evidence in choose(candidates, EVIDENCE_LIMIT))
+        return choose(candidates, tipping.evidence)
 
     def _trend_points(self, window: SlidingWindow, name: str, now: int) -> list[TrendPoint]:
         """The points of one window, of the kinds whose numbers are not as they were written."""

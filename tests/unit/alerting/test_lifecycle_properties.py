@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import HOUR_MS, MINUTE_MS, RAW, START_MS
+from builders import HOUR_MS, MINUTE_MS, START_MS
+from made_alerts import made_tipping_story
 from undertone.alerting.lifecycle import Phase, RuleState, Standing, Step, decide, next_due_ms
 from undertone.alerting.rules import Rule
-from undertone.records import Condition, RawPosition, Severity, Tipping
+from undertone.records import Condition, Severity
 
-TIP = Tipping(message_id="m", ingested_at=0, raw=RawPosition(topic=RAW, partition=0, offset=0))
+TIP = made_tipping_story()
 FIRES_AT, QUIET_BELOW = 3.0, 1.5
 
 durations = st.sampled_from(["0s", "10m", "1h", "5h"])
