@@ -16,6 +16,7 @@ import orjson
 from undertone.alerting.evidence import Candidate, TippingStory
 from undertone.alerting.lifecycle import RuleState
 from undertone.records import Evidence, Mention
+from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline
 from undertone.trends.panes import Counts
 from undertone.trends.stories import StoryIndex
@@ -23,8 +24,9 @@ from undertone.trends.windows import HOUR_MS, PaneSeries, SlidingWindow
 
 MINUTE_MS = 60_000
 HEAD = "head"
-# Distinct voices remembered an hour: enough for any `min_sources`, bounded under a flood.
+# Distinct voices remembered an hour and kind: enough for any `min_sources`, bounded under a flood.
 VOICES_PER_HOUR = 200
+NO_PANE = -1
 # An alert that stays open longer is learnt from as the new normal.
 LONGEST_EXCLUSION_MS = 72 * HOUR_MS
 
@@ -74,14 +76,25 @@ class Pending:
 class Hour:
     """One hour of a subject beside its panes: voices, authors, and the best evidence."""
 
-    voices: dict[str, int] = field(default_factory=dict)
+    # By kind and voice: its last pane in the hour and how many messages; the same of negative ones.
+    voices: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     authors: dict[str, int] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
 
-    def hear(self, voice: str, pane: int) -> None:
-        """Note that a voice spoke in a pane."""
-        if voice in self.voices or len(self.voices) < VOICES_PER_HOUR:
-            self.voices[voice] = max(pane, self.voices.get(voice, pane))
+    def hear(self, kind: str, voice: str, pane: int, *, is_negative: bool) -> None:
+        """Note that a voice spoke in a pane; one too many for this hour is not remembered."""
+        number = pane % HOUR_MS // PANE_MS
+        voices = self.voices.setdefault(kind, {})
+        known = voices.get(voice)
+        if known is None:
+            if len(voices) >= VOICES_PER_HOUR:
+                return
+            known = voices[voice] = [number, 0, NO_PANE, 0]
+        known[1] += 1
+        known[0] = max(known[0], number)
+        if is_negative:
+            known[3] += 1
+            known[2] = max(known[2], number)
 
 
 class SubjectState:
@@ -99,6 +112,7 @@ class SubjectState:
         self.last: TippingStory | None = None
         self.last_negative: TippingStory | None = None
         self.last_model = ""
+        self.credits_millis: dict[str, int] = {}
         self.pane_end_due_ms: int | None = None
         self.changed_windows: set[int] = set()
         self.written: dict[int, dict[str, list[int]]] = {}
@@ -246,6 +260,7 @@ class SubjectState:
             "last": _story(self.last),
             "last_negative": _story(self.last_negative),
             "last_model": self.last_model,
+            "credits_millis": self.credits_millis,
             "pane_end_due_ms": self.pane_end_due_ms,
             "changed_windows": sorted(self.changed_windows),
             "written": self.written,
@@ -321,6 +336,7 @@ class SubjectState:
             head["last_negative"]
         )
         self.last_model = head["last_model"]
+        self.credits_millis = head["credits_millis"]
         self.pane_end_due_ms = head["pane_end_due_ms"]
         self.changed_windows = set(head["changed_windows"])
         self.written = {int(length): kinds for length, kinds in head["written"].items()}
@@ -337,7 +353,7 @@ def pending_part(mention: Mention) -> str:
 
 
 def _story(story: TippingStory | None) -> dict[str, Any] | None:
-    return story and story.model_dump(mode="json", exclude_none=True)
+    return None if story is None else story.model_dump(mode="json", exclude_none=True)
 
 
 def _dumps(document: object) -> bytes:

@@ -28,13 +28,15 @@ from undertone.records import (
 from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline, Expectation, expect
 from undertone.trends.factors import explain
-from undertone.trends.panes import pane_of
+from undertone.trends.panes import Counts, pane_of
 from undertone.trends.points import trend_point
 from undertone.trends.windows import HOUR_MS, NEVER_MS, SlidingWindow
 from undertone.watch.conditions import read
 from undertone.watch.counting import count
 from undertone.watch.state import HEAD, SubjectState
+from undertone.watch.voices import Heard, heard, without_excess
 from undertone.watchlist.subjects import Prior
+from undertone.watchlist.voice_weights import VoiceWeights
 
 
 class _WatchedRule:
@@ -68,6 +70,7 @@ class SubjectWatch:
         name: str,
         labels: dict[str, str],
         prior: Prior,
+        weights: VoiceWeights | None,
         rules: RuleSet,
         rules_version: str,
         trend_windows_ms: tuple[int, ...],
@@ -77,6 +80,7 @@ class SubjectWatch:
         self.name = name
         self.labels = labels
         self.prior = prior
+        self.weights = weights
         self.scheduled_ms: int | None = None
         self.rules = rules.for_subject(state.subject)
         self.rules_version = rules_version
@@ -133,7 +137,7 @@ class SubjectWatch:
             self._expected_as_of_ms = -1
         pane_end = pane_of(now) + PANE_MS
         state.advance(pane_end)
-        count(state, mention, pane_of(published), kind)
+        count(state, mention, pane_of(published), kind, self.weights)
         if len(state.changed_windows) < len(state.windows):
             state.changed_windows.update(state.windows)
         if self._waits_for_pane_ends and state.pane_end_due_ms is None and self._may_decide():
@@ -219,6 +223,9 @@ class SubjectWatch:
             reading = read(when, counts, self._expect(kinds, when.window))
             if only_if_holds and not reading.holds:
                 return None
+            if rule.min_sources > 1:
+                counts = self._counts(watched, window)
+                reading = read(when, counts, self._expect(kinds, when.window))
             readings.append(reading)
             holds = holds and reading.holds
             quiet = quiet and reading.is_quiet(rule.resolve.surprise_below)
@@ -229,7 +236,7 @@ class SubjectWatch:
             quiet=quiet,
             conditions=tuple(reading.told() for reading in readings),
             stories=fewest or 0,
-            sources=self._sources(watched.longest.start_ms) if rule.min_sources > 1 else 1,
+            sources=self._heard(watched, watched.longest).voices if rule.min_sources > 1 else 1,
         )
 
     def _kinds_of(self, watched: _WatchedRule) -> tuple[str, ...]:
@@ -248,16 +255,19 @@ class SubjectWatch:
             self._expected[kinds, window_ms] = expected
         return expected
 
-    def _sources(self, start_ms: int) -> int:
-        return len(
-            {
-                voice
-                for number, hour in self.state.hours.items()
-                if (number + 1) * HOUR_MS > start_ms
-                for voice, pane in hour.voices.items()
-                if pane >= start_ms
-            }
-        )
+    def _counts(self, watched: _WatchedRule, window: SlidingWindow) -> Counts:
+        """What a rule counts in a window: to be read, not kept or changed."""
+        counts = window.sums(self._kinds_of(watched))
+        if watched.rule.min_sources == 1:
+            return counts
+        others = self._heard(watched, window).told_by_others
+        return without_excess(counts, others, only_negative=watched.watches_negative)
+
+    def _heard(self, watched: _WatchedRule, window: SlidingWindow) -> Heard:
+        start = window.start_ms
+        hours = (item for item in self.state.hours.items() if (item[0] + 1) * HOUR_MS > start)
+        kinds = self._kinds_of(watched)
+        return heard(hours, start, kinds, only_negative=watched.watches_negative)
 
     def _tell(
         self, watched: _WatchedRule, state: RuleState, standing: Standing, step: Step, now: int
@@ -321,7 +331,8 @@ class SubjectWatch:
     def _factors(self, watched: _WatchedRule, standing: Standing) -> Factors:
         when, window = watched.conditions[standing.conditions.index(standing.strongest)]
         kinds = self._kinds_of(watched)
-        return explain(when.signal, window.sums(kinds), self._expect(kinds, when.window))
+        counts = self._counts(watched, window)
+        return explain(when.signal, counts, self._expect(kinds, when.window))
 
     def _proof(self, watched: _WatchedRule, tipping: TippingStory) -> tuple[Evidence, ...]:
         start = watched.longest.start_ms
