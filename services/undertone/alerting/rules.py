@@ -201,6 +201,10 @@ class RuleSet(ConfigSection):
         """Twelve hex digits that change when any rule changes."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
+    def to_document(self) -> dict[str, Any]:
+        """What a rules file holds: the fields that were written, nulls of overrides included."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
     @property
     def windows_ms(self) -> tuple[int, ...]:
         """Every window that some rule needs, for some subject, ascending."""

@@ -73,7 +73,7 @@ def read_sweep(path: Path, rules: RuleSet) -> list[Choice]:
 def _choice(
     number: int, chosen: Sequence[tuple[tuple[str, str, Any], Any]], rules: RuleSet, path: Path
 ) -> Choice:
-    document = rules.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document = rules.to_document()
     parameters = {}
     for (name, parameter, _values), value in chosen:
         rule = next(rule for rule in document["rules"] if rule["name"] == name)
@@ -92,5 +92,4 @@ def _choice(
 def write_rules(path: Path, rules: RuleSet) -> None:
     """A rules file that `watch` and `replay` read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = rules.model_dump(mode="json", by_alias=True, exclude_none=True)
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    path.write_text(yaml.safe_dump(rules.to_document(), sort_keys=False, allow_unicode=True))

@@ -50,6 +50,26 @@ def test_every_combination_is_a_point_with_rules_of_its_own(tmp_path: Path) -> N
     assert len({choice.rules.version for choice in choices}) == 8
 
 
+def test_fields_of_parts_are_swept_and_overrides_stay(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "rules: [{name: r, when: [{signal: volume, window: 1h, surprise: 3}], "
+        "severity: {warning: 3, critical: 8}, quiet_hours: {at: [sat-sun]}, "
+        "overrides: [{subjects: [acme], surprise: 5}]}]"
+    )
+    grid = {"r": {"severity.critical": [6, 9], "quiet_hours.below": ["warning"], "surprise": [2]}}
+    choices = read_sweep(sweep_file(tmp_path, {"rules": grid}), load_rules(path))
+    rules = [choice.rules.rules[0] for choice in choices]
+    assert [rule.severity for rule in rules] == [
+        {"warning": 3, "critical": critical} for critical in (6, 9)
+    ]
+    assert {rule.quiet_hours.below for rule in rules if rule.quiet_hours} == {"warning"}
+    for choice in choices:
+        (acme,), (other,) = choice.rules.for_subject("acme"), choice.rules.for_subject("other")
+        assert (acme.when[0].surprise, other.when[0].surprise) == (5, 2)
+        assert acme.severity == other.severity
+
+
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
@@ -59,6 +79,10 @@ def test_every_combination_is_a_point_with_rules_of_its_own(tmp_path: Path) -> N
         ({"rules": {"negative-surge": {"above": [1]}}}, "is no parameter of this rule"),
         ({"rules": {"negative-surge": {"surprise": [-1]}}}, "negative-surge.surprise=-1"),
         ({"rules": {"negative-surge": {"min_story": [1]}}}, "min_story"),
+        (
+            {"rules": {"tone-shift": {"severity.info": [3]}}},
+            "this rule has no severity with fields",
+        ),
         ({"rules": {"negative-surge": {"min_stories": []}}}, "expected a list"),
         ({"rules": {"negative-surge": {"min_stories": list(range(1, 1200))}}}, "1199 points"),
     ],
