@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from undertone.alerting.evidence import TippingStory
 from undertone.records import (
     Alert,
     AlertState,
@@ -65,10 +66,21 @@ def made_alert(**changes: Any) -> Alert:
     return Alert(**(fields | changes))
 
 
+def made_tipping_story() -> TippingStory:
+    """The story that tips the rule of `made_alert`."""
+    alert = made_alert()
+    return TippingStory(ingested_at=alert.tipping.ingested_at, evidence=alert.evidence[0])
+
+
 def risen(alert: Alert) -> Alert:
     """The next revision, one severity higher."""
     severity = tuple(Severity)[alert.severity.rank + 1]
-    return _next(alert, severity=severity, escalated_at=alert.detected_at + 60_000)
+    return _next(
+        alert,
+        severity=severity,
+        fired_as=alert.fired_as or alert.severity,
+        escalated_at=alert.detected_at + 60_000,
+    )
 
 
 def resolved(alert: Alert) -> Alert:

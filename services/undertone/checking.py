@@ -258,8 +258,15 @@ def _short_terms(subject: Subject) -> Iterator[str]:
 
 def _unknown_subjects(rules: RuleSet, watchlist: Watchlist) -> Iterator[str]:
     for rule in rules.rules:
-        for name in rule.subjects or ():
-            if name not in watchlist.by_id:
-                near = get_close_matches(name, list(watchlist.by_id), n=1)
-                advice = f"; did you mean {near[0]}?" if near else ""
-                yield f"{rule.name}: subjects: {name} is not on the watchlist{advice}"
+        places = [("subjects", rule.subjects or ())]
+        places += [
+            (f"overrides.{number}.subjects", override.subjects)
+            for number, override in enumerate(rule.overrides)
+            if rule.subjects is None  # else they are among those
+        ]
+        for place, names in places:
+            for name in names:
+                if name not in watchlist.by_id:
+                    near = get_close_matches(name, list(watchlist.by_id), n=1)
+                    advice = f"; did you mean {near[0]}?" if near else ""
+                    yield f"{rule.name}: {place}: {name} is not on the watchlist{advice}"

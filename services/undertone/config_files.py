@@ -49,7 +49,8 @@ class ConfigSection(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fields_are_known(cls, document: object) -> object:
-        refuse_unknown_fields(document, cls.model_fields)
+        names = (field.alias or name for name, field in cls.model_fields.items())
+        refuse_unknown_fields(document, names)
         return document
 
 

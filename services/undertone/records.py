@@ -332,7 +332,10 @@ class AlertState(StrEnum):
 
 
 class Alert(Record):
-    """One revision of one alert: it fires, may rise in severity, and resolves."""
+    """One revision of one alert: it fires, may rise in severity, and resolves.
+
+    `fired_as` is the severity of its first revision, where that was another.
+    """
 
     SCHEMA: ClassVar[str] = "alert/1"
 
@@ -343,6 +346,7 @@ class Alert(Record):
     name: str
     labels: dict[str, str] = {}
     severity: Severity
+    fired_as: Severity | None = None
     state: AlertState
     revision: int
     started_at: Instant

@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from undertone.errors import AlertmanagerError, ConfigurationError
-from undertone.records import Alert, AlertState, Evidence, Severity, format_instant
+from undertone.records import Alert, Evidence, Severity, format_instant
 
 Route = Literal["direct", "prometheus"]
 Identity = frozenset[tuple[str, str]]
@@ -76,15 +76,11 @@ def identity(alert: Alert, severity: Severity | None = None) -> dict[str, str]:
 
 
 def severities(alert: Alert) -> tuple[Severity, ...]:
-    """Every severity that the alert has been told with, ascending; each is an alert of its own.
+    """Every severity from the one that it fired with to its own; each is an alert of its own.
 
-    Revision 1 fires and each rise is one revision and one step, so the record itself tells where
-    it began. The inhibition rule mutes all but the highest; all end together.
+    The inhibition rule mutes all but the highest; all end together.
     """
-    if alert.escalated_at is None:
-        return (alert.severity,)
-    rises = alert.revision - 1 - (alert.state is AlertState.RESOLVED)
-    first = max(0, alert.severity.rank - max(1, rises))
+    first = (alert.fired_as or alert.severity).rank
     return tuple(Severity)[first : alert.severity.rank + 1]
 
 
@@ -117,7 +113,11 @@ def to_payloads(alert: Alert, *, ends_at_ms: int) -> list[dict[str, Any]]:
 def _annotations(alert: Alert) -> dict[str, str]:
     """What people read. Texts are untrusted: one line each, cut, no control characters."""
     factors = ", ".join(f"{name} ×{value:.2g}" for name, value in alert.factors)
-    evidence = "\n".join(f"- {_evidence_line(item)}" for item in alert.evidence)
+    tipping = alert.tipping.message_id
+    evidence = "\n".join(
+        f"- {_evidence_line(item)}{' ← tipped the rule' if item.message_id == tipping else ''}"
+        for item in alert.evidence
+    )
     measured = (
         f"{alert.signal.replace('_', ' ')} {alert.observed:.3g} in {alert.window}, "
         f"usually {alert.expected:.3g} (surprise {alert.surprise:.1f})"

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
-from undertone.config_files import read_yaml
+from undertone.alerting.changes import Override, change
+from undertone.alerting.quiet_hours import QuietHours
+from undertone.alerting.severity_steps import HIGHEST_SURPRISE, read_severity
+from undertone.config_files import ConfigSection, Place, describe_findings, dotted, read_yaml
 from undertone.durations import DurationMs, format_duration
 from undertone.errors import ConfigurationError
-from undertone.records import Kind, Severity, describe_validation
+from undertone.records import Kind, Severity
 from undertone.settings import PANE_MS
 
 Signal = Literal["negative_volume", "volume", "negative_share", "mean_score"]
 # A count can only grow while its pane is open, so rules on these may fire at any mention.
 COUNT_SIGNALS = frozenset({"negative_volume", "volume"})
+RISE_BY = 3.0
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class When(_Part):
+class When(ConfigSection):
     """One condition: a signal over a window, against its baseline or a fixed level.
 
     Exactly one of `surprise` (at least this many powers of ten out of the usual), `above` and
@@ -34,7 +35,7 @@ class When(_Part):
 
     signal: Signal
     window: DurationMs
-    surprise: float | None = Field(default=None, gt=0, le=50)
+    surprise: float | None = Field(default=None, gt=0, le=HIGHEST_SURPRISE)
     above: float | None = None
     below: float | None = None
 
@@ -57,30 +58,77 @@ class When(_Part):
         return self.below is not None and observed < self.below
 
 
-class Resolve(_Part):
+class Resolve(ConfigSection):
     """An alert ends when every condition has been quiet for this long.
 
     Quiet is a surprise below `surprise_below`; for a fixed level, a value that has left it.
     """
 
-    surprise_below: float = Field(default=1.5, gt=0, le=50)
+    surprise_below: float = Field(default=1.5, gt=0, le=HIGHEST_SURPRISE)
     hold: DurationMs = Field(default=3_600_000, alias="for")
 
 
-class Rule(_Part):
+class Rule(ConfigSection):
     """One rule. It fires when all conditions hold together for `hold`."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
-    severity: Severity = Severity.WARNING
+    enabled: bool = True
+    severity: Annotated[Severity | dict[Severity, float], BeforeValidator(read_severity)] = (
+        Severity.WARNING
+    )
     when: tuple[When, ...] = Field(min_length=1, max_length=5)
     min_stories: int = Field(default=3, ge=1)
     min_sources: int = Field(default=1, ge=1)
     hold: DurationMs = 0
     cooldown: DurationMs = 3_600_000
     resolve: Resolve = Resolve()
-    rise_by: float = Field(default=3.0, gt=0, le=50)
+    rise_by: float | None = Field(default=None, gt=0, le=HIGHEST_SURPRISE)
+    quiet_hours: QuietHours | None = None
     subjects: tuple[str, ...] | None = Field(default=None, min_length=1)
     kinds: tuple[Kind, ...] | None = Field(default=None, min_length=1)
+    overrides: tuple[Override, ...] = ()
+    _variants: tuple[Rule, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _rises_by_one_means(self) -> Self:
+        if isinstance(self.severity, dict) and self.rise_by is not None:
+            raise ValueError(
+                "rise_by: goes with one severity; with steps of severity leave it out, as the "
+                "steps say when it rises"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _overrides_make_rules(self) -> Self:
+        known: set[str] = set()
+        for number, override in enumerate(self.overrides):
+            place = f"overrides.{number}: subjects"
+            for subject in override.subjects:
+                if subject in known:
+                    raise ValueError(f"{place}: {subject} stands in two overrides")
+                if not self.applies_to(subject):
+                    raise ValueError(f"{place}: {subject} is not one of the rule's own")
+                known.add(subject)
+        self._variants = tuple(
+            self._with(override, f"overrides.{number}")
+            for number, override in enumerate(self.overrides)
+        )
+        return self
+
+    def _with(self, override: Override, place: str) -> Rule:
+        """The rule with the changes of an override, which must make a rule."""
+        document = self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"overrides"}
+        )
+        for field, value in override.changes.items():
+            try:
+                change(document, field, value)
+            except ValueError as error:
+                raise ValueError(f"{place}: {field}: {error}") from None
+        try:
+            return Rule.model_validate(document)
+        except ValidationError as error:
+            raise ValueError(f"{place}: {describe_findings(error)}") from None
 
     @property
     def decides_at_mentions(self) -> bool:
@@ -97,9 +145,41 @@ class Rule(_Part):
         """The longest window of its conditions."""
         return max(condition.window for condition in self.when)
 
+    @property
+    def rises_by(self) -> float:
+        """How far the surprise must grow for a rise, where the rule has no steps of severity."""
+        return RISE_BY if self.rise_by is None else self.rise_by
+
+    def severity_at(self, surprise: float) -> Severity | None:
+        """The severity to fire with; None where the surprise reaches no step of it."""
+        if not isinstance(self.severity, dict):
+            return self.severity
+        reached = [step for step, least in self.severity.items() if surprise >= least]
+        return reached[-1] if reached else None
+
+    def silent_until_ms(self, severity: Severity, now_ms: int) -> int | None:
+        """When to ask again, where quiet hours forbid to fire or rise at `now_ms`; else None."""
+        quiet = self.quiet_hours
+        if quiet is None or severity.rank >= quiet.below.rank:
+            return None
+        return quiet.until_ms(now_ms)
+
     def applies_to(self, subject: str) -> bool:
-        """Whether the rule watches this subject."""
+        """Whether the rule is about this subject."""
         return self.subjects is None or subject in self.subjects
+
+    @property
+    def variants(self) -> tuple[Rule, ...]:
+        """The rule as each override makes it, in their order."""
+        return self._variants
+
+    def for_subject(self, subject: str) -> Rule | None:
+        """The rule as it holds for a subject; None where it does not watch it."""
+        rule = self
+        for override, variant in zip(self.overrides, self.variants, strict=True):
+            if subject in override.subjects:
+                rule = variant
+        return rule if rule.enabled and rule.applies_to(subject) else None
 
 
 def _unique(rules: object) -> object:
@@ -111,7 +191,7 @@ def _unique(rules: object) -> object:
     return rules
 
 
-class RuleSet(_Part):
+class RuleSet(ConfigSection):
     """All rules, and a version made from their content."""
 
     rules: Annotated[tuple[Rule, ...], BeforeValidator(_unique)] = Field(min_length=1)
@@ -121,10 +201,20 @@ class RuleSet(_Part):
         """Twelve hex digits that change when any rule changes."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
+    def to_document(self) -> dict[str, Any]:
+        """What a rules file holds: the fields that were written, nulls of overrides included."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
     @property
     def windows_ms(self) -> tuple[int, ...]:
-        """Every window that some rule needs, ascending."""
-        return tuple(sorted({part.window for rule in self.rules for part in rule.when}))
+        """Every window that some rule needs, for some subject, ascending."""
+        rules = [variant for rule in self.rules for variant in (rule, *rule.variants)]
+        return tuple(sorted({part.window for rule in rules for part in rule.when}))
+
+    def for_subject(self, subject: str) -> tuple[Rule, ...]:
+        """The rules that watch a subject, each as it holds for it."""
+        found = (rule.for_subject(subject) for rule in self.rules)
+        return tuple(rule for rule in found if rule is not None)
 
 
 def load_rules(path: Path | None = None) -> RuleSet:
@@ -145,4 +235,14 @@ def load_rules(path: Path | None = None) -> RuleSet:
     try:
         return RuleSet.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(f"{where}: {describe_validation(error)}") from None
+        named = partial(_where, document.get("rules"))
+        raise ConfigurationError(f"{where}: {describe_findings(error, named)}") from None
+
+
+def _where(rules: object, place: Place) -> str:
+    """`rules.0.hold (surge)`: the place, and the name of the rule that stands there if any."""
+    if len(place) < 2 or place[0] != "rules" or not isinstance(rules, list):
+        return dotted(place)
+    entry = rules[int(place[1])]
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return f"{dotted(place)} ({name})" if name else dotted(place)

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "demo",
     "broker": "broker",
     "check": "check",
+    "rules": "rules",
     "simulate": "simulate",
     "ingest": "ingest",
     "replay": "replay",

@@ -21,13 +21,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from undertone.alerting.changes import change
 from undertone.alerting.rules import RuleSet
-from undertone.config_files import read_yaml
+from undertone.config_files import describe_findings, read_yaml
 from undertone.errors import ConfigurationError
-from undertone.records import describe_validation
 
 LARGEST_SWEEP = 1_000
-CONDITION_FIELDS = ("surprise", "above", "below", "window")
 
 
 @dataclass(frozen=True)
@@ -74,47 +73,23 @@ def read_sweep(path: Path, rules: RuleSet) -> list[Choice]:
 def _choice(
     number: int, chosen: Sequence[tuple[tuple[str, str, Any], Any]], rules: RuleSet, path: Path
 ) -> Choice:
-    document = rules.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document = rules.to_document()
     parameters = {}
     for (name, parameter, _values), value in chosen:
         rule = next(rule for rule in document["rules"] if rule["name"] == name)
-        _set(rule, parameter, value, f"{path}: rules.{name}.{parameter}")
+        try:
+            change(rule, parameter, value)
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: rules.{name}.{parameter}: {error}") from None
         parameters[f"{name}.{parameter}"] = value
     try:
         return Choice(number, parameters, RuleSet.model_validate(document))
     except ValidationError as error:
         told = ", ".join(f"{key}={value}" for key, value in parameters.items())
-        raise ConfigurationError(f"{path}: {told}: {describe_validation(error)}") from None
-
-
-def _set(rule: dict[str, Any], parameter: str, value: Any, where: str) -> None:
-    """Set one parameter of a rule's document."""
-    head, _, tail = parameter.partition(".")
-    if head == "resolve" and tail:
-        rule.setdefault("resolve", {})[tail] = value
-        return
-    if not tail and head not in CONDITION_FIELDS:
-        rule[head] = value
-        return
-    name = tail or head
-    conditions = [
-        condition
-        for condition in rule["when"]
-        if name in condition and (not tail or condition["signal"] == head)
-    ]
-    if name not in CONDITION_FIELDS or not conditions:
-        raise ConfigurationError(
-            f"{where}: is no parameter of this rule",
-            hint="Name a field of the rule, resolve.FIELD, or SIGNAL.surprise of one condition.",
-        )
-    if len(conditions) > 1:
-        signals = ", ".join(f"{condition['signal']}.{name}" for condition in conditions)
-        raise ConfigurationError(f"{where}: several conditions have it; name one of {signals}")
-    conditions[0][name] = value
+        raise ConfigurationError(f"{path}: {told}: {describe_findings(error)}") from None
 
 
 def write_rules(path: Path, rules: RuleSet) -> None:
     """A rules file that `watch` and `replay` read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = rules.model_dump(mode="json", by_alias=True, exclude_none=True)
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    path.write_text(yaml.safe_dump(rules.to_document(), sort_keys=False, allow_unicode=True))

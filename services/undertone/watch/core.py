@@ -20,6 +20,7 @@ from undertone.trends.points import TrendReading
 from undertone.watch.state import SubjectState
 from undertone.watch.subject import SubjectWatch
 from undertone.watchlist.subjects import Prior, Watchlist
+from undertone.watchlist.voice_weights import VoiceWeights
 
 # A timer at an instant comes before a mention that arrived at it: windows are half-open.
 _TIMER, _MENTION = 0, 1
@@ -32,12 +33,16 @@ class WatchedSubject:
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     prior: Prior = field(default_factory=Prior)
+    weights: VoiceWeights | None = None
 
 
 def watched_subjects(watchlist: Watchlist) -> dict[str, WatchedSubject]:
     """What the watcher needs of each subject on a watchlist, by id."""
+    weights = VoiceWeights(watchlist.weights) if watchlist.weights else None
     return {
-        subject.id: WatchedSubject(subject.name, dict(subject.labels), watchlist.prior_of(subject))
+        subject.id: WatchedSubject(
+            subject.name, dict(subject.labels), watchlist.prior_of(subject), weights
+        )
         for subject in watchlist.subjects
     }
 
@@ -144,6 +149,7 @@ class Watch:
             name=known.name,
             labels=known.labels,
             prior=known.prior,
+            weights=known.weights,
             rules=self.config.rules,
             rules_version=self._rules_version,
             trend_windows_ms=self.config.windows_ms,

@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
-from undertone.alerting.evidence import Candidate
+from undertone.alerting.evidence import Candidate, TippingStory
 from undertone.alerting.lifecycle import RuleState
-from undertone.records import Evidence, Mention, Tipping
+from undertone.records import Evidence, Mention
+from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline
 from undertone.trends.panes import Counts
 from undertone.trends.stories import StoryIndex
@@ -23,8 +24,9 @@ from undertone.trends.windows import HOUR_MS, NEVER_MS, PaneSeries, SlidingWindo
 
 MINUTE_MS = 60_000
 HEAD = "head"
-# Distinct voices remembered an hour: enough for any `min_sources`, bounded under a flood.
+# Distinct voices remembered an hour and kind: enough for any `min_sources`, bounded under a flood.
 VOICES_PER_HOUR = 200
+NO_PANE = -1
 
 
 def arrival_order(mention: Mention) -> tuple[int, str, int, int]:
@@ -72,14 +74,25 @@ class Pending:
 class Hour:
     """One hour of a subject beside its panes: voices, authors, and the best evidence."""
 
-    voices: dict[str, int] = field(default_factory=dict)
+    # By kind and voice: its last pane in the hour and how many messages; the same of negative ones.
+    voices: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     authors: dict[str, int] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
 
-    def hear(self, voice: str, pane: int) -> None:
-        """Note that a voice spoke in a pane."""
-        if voice in self.voices or len(self.voices) < VOICES_PER_HOUR:
-            self.voices[voice] = max(pane, self.voices.get(voice, pane))
+    def hear(self, kind: str, voice: str, pane: int, *, is_negative: bool) -> None:
+        """Note that a voice spoke in a pane; one too many for this hour is not remembered."""
+        number = pane % HOUR_MS // PANE_MS
+        voices = self.voices.setdefault(kind, {})
+        known = voices.get(voice)
+        if known is None:
+            if len(voices) >= VOICES_PER_HOUR:
+                return
+            known = voices[voice] = [number, 0, NO_PANE, 0]
+        known[1] += 1
+        known[0] = max(known[0], number)
+        if is_negative:
+            known[3] += 1
+            known[2] = max(known[2], number)
 
 
 class SubjectState:
@@ -93,9 +106,10 @@ class SubjectState:
         self.baselines: dict[str, Baseline] = {}
         self.learnt_until_ms = 0
         self.rules: dict[str, RuleState] = {}
-        self.last: Tipping | None = None
-        self.last_negative: Tipping | None = None
+        self.last: TippingStory | None = None
+        self.last_negative: TippingStory | None = None
         self.last_model = ""
+        self.credits_millis: dict[str, int] = {}
         self.pane_end_due_ms: int | None = None
         # Of each window and kind, the counts that were written last.
         self.written: dict[int, dict[str, tuple[int, ...]]] = {}
@@ -211,9 +225,10 @@ class SubjectState:
                 name: rule.model_dump(mode="json", exclude_none=True)
                 for name, rule in self.rules.items()
             },
-            "last": self.last and self.last.model_dump(mode="json"),
-            "last_negative": self.last_negative and self.last_negative.model_dump(mode="json"),
+            "last": _story(self.last),
+            "last_negative": _story(self.last_negative),
             "last_model": self.last_model,
+            "credits_millis": self.credits_millis,
             "pane_end_due_ms": self.pane_end_due_ms,
             "changed_windows": sorted(
                 window.length_ms
@@ -287,9 +302,12 @@ class SubjectState:
         self.rules = {
             name: RuleState.model_validate(value) for name, value in head["rules"].items()
         }
-        self.last = head["last"] and Tipping.model_validate(head["last"])
-        self.last_negative = head["last_negative"] and Tipping.model_validate(head["last_negative"])
+        self.last = head["last"] and TippingStory.model_validate(head["last"])
+        self.last_negative = head["last_negative"] and TippingStory.model_validate(
+            head["last_negative"]
+        )
         self.last_model = head["last_model"]
+        self.credits_millis = head["credits_millis"]
         self.pane_end_due_ms = head["pane_end_due_ms"]
         self.written = {
             int(length): {kind: tuple(numbers) for kind, numbers in kinds.items()}
@@ -308,6 +326,10 @@ class SubjectState:
 def pending_part(mention: Mention) -> str:
     """The part that holds a waiting mention."""
     return f"pending/{mention.ingested_at // MINUTE_MS}"
+
+
+def _story(story: TippingStory | None) -> dict[str, Any] | None:
+    return None if story is None else story.model_dump(mode="json", exclude_none=True)
 
 
 def _dumps(document: object) -> bytes:

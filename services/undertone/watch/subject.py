@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from undertone.alerting.evidence import EVIDENCE_LIMIT, choose
+from undertone.alerting.evidence import TippingStory, choose
 from undertone.alerting.lifecycle import (
     Phase,
     RuleState,
@@ -23,19 +23,20 @@ from undertone.records import (
     Evidence,
     Factors,
     Mention,
-    Tipping,
 )
 from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline, Expectation, expect
 from undertone.trends.factors import explain
-from undertone.trends.panes import pane_of
+from undertone.trends.panes import Counts, pane_of
 from undertone.trends.points import TrendReading
 from undertone.trends.stories import STORY_HOURS
 from undertone.trends.windows import HOUR_MS, NEVER_MS, SlidingWindow
 from undertone.watch.conditions import Reading, read
 from undertone.watch.counting import count
 from undertone.watch.state import HEAD, SubjectState
+from undertone.watch.voices import Heard, heard, without_excess
 from undertone.watchlist.subjects import Prior
+from undertone.watchlist.voice_weights import VoiceWeights
 
 Kinds = tuple[str, ...]
 
@@ -82,6 +83,7 @@ class SubjectWatch:
         name: str,
         labels: dict[str, str],
         prior: Prior,
+        weights: VoiceWeights | None,
         rules: RuleSet,
         rules_version: str,
         trend_windows_ms: tuple[int, ...],
@@ -91,6 +93,7 @@ class SubjectWatch:
         self.name = name
         self.labels = labels
         self.prior = prior
+        self.weights = weights
         self.scheduled_ms: int | None = None
         self.rules_version = rules_version
         self.lateness_ms = allowed_lateness_ms
@@ -102,7 +105,7 @@ class SubjectWatch:
             for length, window in state.windows.items()
             if length in trend_windows_ms
         ]
-        applying = [rule for rule in rules.rules if rule.applies_to(state.subject)]
+        applying = rules.for_subject(state.subject)
         self._rules = [_WatchedRule(rule, state.windows) for rule in applying]
         self._rules_at_mentions = [each for each in self._rules if each.rule.decides_at_mentions]
         self._waits_for_pane_ends = len(self._rules_at_mentions) < len(self._rules)
@@ -147,7 +150,7 @@ class SubjectWatch:
             self._expected.clear()
         pane_end = pane_of(now) + PANE_MS
         state.advance(pane_end)
-        count(state, mention, pane_of(published), kind)
+        count(state, mention, pane_of(published), kind, self.weights)
         for window, _name in self._trends:
             window.change_at(now)
         if self._waits_for_pane_ends and state.pane_end_due_ms is None and self._may_decide():
@@ -260,7 +263,11 @@ class SubjectWatch:
         rule, kinds = watched.rule, self._kinds_of(watched)
         holds, quiet, fewest, told = True, True, None, []
         for when, window in watched.conditions:
-            reading = self._read(when, window, kinds, readings)
+            if rule.min_sources > 1:
+                counts = self._counts(watched, window)
+                reading = read(when.signal, counts, self._expect(kinds, when.window))
+            else:
+                reading = self._read(when, window, kinds, readings)
             told.append(reading.told(when))
             holds = holds and when.holds(reading.observed, reading.surprise)
             quiet = quiet and reading.is_quiet(when, rule.resolve.surprise_below)
@@ -272,7 +279,7 @@ class SubjectWatch:
             quiet=quiet,
             conditions=tuple(told),
             stories=fewest or 0,
-            sources=self._sources(watched.longest.start_ms) if rule.min_sources > 1 else 1,
+            sources=self._heard(watched, watched.longest).voices if rule.min_sources > 1 else 1,
         )
 
     def _kinds_of(self, watched: _WatchedRule) -> tuple[str, ...]:
@@ -291,30 +298,33 @@ class SubjectWatch:
             self._expected[kinds, window_ms] = expected
         return expected
 
-    def _sources(self, start_ms: int) -> int:
-        return len(
-            {
-                voice
-                for number, hour in self.state.hours.items()
-                if (number + 1) * HOUR_MS > start_ms
-                for voice, pane in hour.voices.items()
-                if pane >= start_ms
-            }
-        )
+    def _counts(self, watched: _WatchedRule, window: SlidingWindow) -> Counts:
+        """What a rule counts in a window: to be read, not kept or changed."""
+        counts = window.sums(self._kinds_of(watched))
+        if watched.rule.min_sources == 1:
+            return counts
+        others = self._heard(watched, window).told_by_others
+        return without_excess(counts, others, only_negative=watched.watches_negative)
+
+    def _heard(self, watched: _WatchedRule, window: SlidingWindow) -> Heard:
+        start = window.start_ms
+        hours = (item for item in self.state.hours.items() if (item[0] + 1) * HOUR_MS > start)
+        kinds = self._kinds_of(watched)
+        return heard(hours, start, kinds, only_negative=watched.watches_negative)
 
     def _tell(
         self, watched: _WatchedRule, state: RuleState, standing: Standing, step: Step, now: int
     ) -> Alert:
         if step is Step.FIRE:
-            assert state.tipping is not None
-            alert = self._fire(watched, state.tipping, standing, now)
+            alert = self._fire(watched, state, standing, now)
         else:
             assert state.alert is not None
-            alert = revise(state.alert, step, standing, now)
+            assert state.tipping is not None
+            alert = revise(state.alert, step, standing, now, state.severity)
             if step is Step.RISE:
                 alert = alert.model_copy(
                     update={
-                        "evidence": self._proof(watched),
+                        "evidence": self._proof(watched, state.tipping),
                         "factors": self._factors(watched, standing),
                     }
                 )
@@ -323,8 +333,10 @@ class SubjectWatch:
             state.alert = state.tipping = None
         return alert
 
-    def _fire(self, watched: _WatchedRule, tipping: Tipping, standing: Standing, now: int) -> Alert:
-        rule = watched.rule
+    def _fire(self, watched: _WatchedRule, state: RuleState, standing: Standing, now: int) -> Alert:
+        assert state.tipping is not None
+        assert state.severity is not None
+        rule, tipping = watched.rule, state.tipping
         strongest = standing.strongest
         started_at = tipping.ingested_at
         return Alert(
@@ -334,7 +346,7 @@ class SubjectWatch:
             subject=self.state.subject,
             name=self.name,
             labels=self.labels,
-            severity=rule.severity,
+            severity=state.severity,
             state=AlertState.FIRING,
             revision=1,
             started_at=started_at,
@@ -346,17 +358,18 @@ class SubjectWatch:
             surprise=strongest.surprise,
             conditions=standing.conditions,
             factors=self._factors(watched, standing),
-            tipping=tipping,
-            evidence=self._proof(watched),
+            tipping=tipping.tipping,
+            evidence=self._proof(watched, tipping),
             model=self.state.last_model,
         )
 
     def _factors(self, watched: _WatchedRule, standing: Standing) -> Factors:
         when, window = watched.conditions[standing.conditions.index(standing.strongest)]
         kinds = self._kinds_of(watched)
-        return explain(when.signal, window.sums(kinds), self._expect(kinds, when.window))
+        counts = self._counts(watched, window)
+        return explain(when.signal, counts, self._expect(kinds, when.window))
 
-    def _proof(self, watched: _WatchedRule) -> tuple[Evidence, ...]:
+    def _proof(self, watched: _WatchedRule, tipping: TippingStory) -> tuple[Evidence, ...]:
         start = watched.longest.start_ms
         candidates = [
             item
@@ -365,7 +378,7 @@ class SubjectWatch:
             for item in hour.candidates
             if item[1].published_at >= start
         ]
-        return tuple(evidence for _weight, evidence in choose(candidates, EVIDENCE_LIMIT))
+        return choose(candidates, tipping.evidence)
 
     def _write(
         self, window: SlidingWindow, name: str, now: int, outputs: list[Alert | TrendReading]

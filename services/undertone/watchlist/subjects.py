@@ -93,12 +93,14 @@ class Subject(ConfigSection):
 
 
 class Watchlist(ConfigSection):
-    """All subjects, and what holds for each: the prior of those that have none of their own, and
-    the terms that rule a message out for all of them (boilerplate, say)."""
+    """All subjects, and what holds for each: the prior of those that have none of their own, the
+    terms that rule a message out for all of them (boilerplate, say), and how much a voice counts
+    (by pattern of a source, or of source/author; 1 where none fits)."""
 
     subjects: tuple[Subject, ...]
     prior: Prior = Prior()
     exclude: tuple[Term, ...] = ()
+    weights: dict[Line, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:

@@ -87,6 +87,7 @@ def test_a_payload_carries_times_evidence_and_factors() -> None:
         in (annotations["description"])
     )
     assert "https://news.example/acme" in annotations["description"]
+    assert "← tipped the rule" in annotations["description"]
     assert annotations["factors"] == "volume ×4, tone ×2.1, novelty ×1"
     assert annotations["notified"] == "direct"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builders import RAW
+from made_alerts import made_tipping_story
 from undertone.alerting.lifecycle import (
     Phase,
     RuleState,
@@ -21,9 +21,7 @@ from undertone.records import (
     AlertState,
     Condition,
     Factors,
-    RawPosition,
     Severity,
-    Tipping,
 )
 
 RULE = Rule.model_validate(
@@ -38,7 +36,7 @@ RULE = Rule.model_validate(
         "rise_by": 3,
     }
 )
-TIP = Tipping(message_id="m", ingested_at=0, raw=RawPosition(topic=RAW, partition=0, offset=0))
+TIP = made_tipping_story()
 
 
 def standing(surprise: float, *, stories: int = 5, sources: int = 2) -> Standing:
@@ -62,8 +60,8 @@ def fired(now_ms: int = 0) -> RuleState:
         id=alert_id("surge", "acme", 0), rule="surge", rules_version="v", subject="acme",
         name="Acme", severity=Severity.WARNING, state=AlertState.FIRING, revision=1, started_at=0,
         detected_at=0, window="1h", signal="negative_volume", observed=5, expected=1, surprise=5,
-        conditions=(), factors=Factors(volume=1, tone=1, novelty=1), tipping=TIP, evidence=(),
-        model="stub@1",
+        conditions=(), factors=Factors(volume=1, tone=1, novelty=1), tipping=TIP.tipping,
+        evidence=(), model="stub@1",
     )  # fmt: skip
     return state
 

@@ -157,6 +157,19 @@ def test_a_rule_for_a_subject_that_is_not_watched_is_noted() -> None:
     assert note.message == "r: subjects: lehmann is not on the watchlist; did you mean lehman?"
 
 
+def test_an_override_for_a_subject_that_is_not_watched_is_noted() -> None:
+    Path("rules.yaml").write_text(
+        "rules: [{name: r, when: [{signal: volume, window: 1h, surprise: 3}], "
+        "overrides: [{subjects: [lehman], hold: 1h}, {subjects: [lehmann], hold: 2h}]}]"
+    )
+    watchlist = Watchlist.model_validate({"subjects": [{"id": "lehman", "name": "Lehman"}]})
+    _, note = check_rules(Path("rules.yaml"), watchlist)
+    assert note.status is Status.NOTE
+    assert note.message == (
+        "r: overrides.1.subjects: lehmann is not on the watchlist; did you mean lehman?"
+    )
+
+
 RAW = TopicSpec("t", 2, {"message.timestamp.type": "LogAppendTime"})
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from builders import DAY_MS, HOUR_MS, START_MS
 from made_history import ListSource, config, history
-from undertone.alerting.rules import load_rules
+from undertone.alerting.rules import RuleSet, load_rules
 from undertone.errors import ConfigurationError
 from undertone.replay.mention_log import LogWriter
 from undertone.replay.result import EventFigures, ReplayRange, SweepPoint
@@ -18,8 +19,9 @@ from undertone.replay.run import replay
 from undertone.replay.steps import Span
 from undertone.replay.store import Store
 from undertone.replay.sweep import _frontier, judged_points, run_sweep
-from undertone.replay.sweep_grid import read_sweep
+from undertone.replay.sweep_grid import Choice, read_sweep
 from undertone.truth import TruthEvent
+from undertone.watchlist.voice_weights import VoiceWeights
 
 GRID = {
     "negative-surge": {"surprise": [2, 6], "min_stories": [3, 5]},
@@ -50,6 +52,26 @@ def test_every_combination_is_a_point_with_rules_of_its_own(tmp_path: Path) -> N
     assert len({choice.rules.version for choice in choices}) == 8
 
 
+def test_fields_of_parts_are_swept_and_overrides_stay(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "rules: [{name: r, when: [{signal: volume, window: 1h, surprise: 3}], "
+        "severity: {warning: 3, critical: 8}, quiet_hours: {at: [sat-sun]}, "
+        "overrides: [{subjects: [acme], surprise: 5}]}]"
+    )
+    grid = {"r": {"severity.critical": [6, 9], "quiet_hours.below": ["warning"], "surprise": [2]}}
+    choices = read_sweep(sweep_file(tmp_path, {"rules": grid}), load_rules(path))
+    rules = [choice.rules.rules[0] for choice in choices]
+    assert [rule.severity for rule in rules] == [
+        {"warning": 3, "critical": critical} for critical in (6, 9)
+    ]
+    assert {rule.quiet_hours.below for rule in rules if rule.quiet_hours} == {"warning"}
+    for choice in choices:
+        (acme,), (other,) = choice.rules.for_subject("acme"), choice.rules.for_subject("other")
+        assert (acme.when[0].surprise, other.when[0].surprise) == (5, 2)
+        assert acme.severity == other.severity
+
+
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
@@ -59,6 +81,10 @@ def test_every_combination_is_a_point_with_rules_of_its_own(tmp_path: Path) -> N
         ({"rules": {"negative-surge": {"above": [1]}}}, "is no parameter of this rule"),
         ({"rules": {"negative-surge": {"surprise": [-1]}}}, "negative-surge.surprise=-1"),
         ({"rules": {"negative-surge": {"min_story": [1]}}}, "min_story"),
+        (
+            {"rules": {"tone-shift": {"severity.info": [3]}}},
+            "this rule has no severity with fields",
+        ),
         ({"rules": {"negative-surge": {"min_stories": []}}}, "expected a list"),
         ({"rules": {"negative-surge": {"min_stories": list(range(1, 1200))}}}, "1199 points"),
     ],
@@ -85,6 +111,41 @@ def test_each_point_finds_what_a_replay_with_its_rules_finds(tmp_path: Path) -> 
         assert [a.to_json() for a in found[choice.number]] == [a.to_json() for a in alone.alerts]
         told += len(alone.alerts)
     assert told
+
+
+def test_points_with_quiet_hours_sources_and_overrides_find_what_a_replay_finds(
+    tmp_path: Path,
+) -> None:
+    base = {
+        "name": "r",
+        "when": [{"signal": "negative_volume", "window": "24h", "surprise": 2}],
+        "min_stories": 4,
+        "resolve": {"surprise_below": 1.5, "for": "3h"},
+    }
+    variants: list[dict[str, Any]] = [
+        {"quiet_hours": {"at": ["12:00-23:00"]}},
+        {"severity": {"info": 2, "critical": 6}, "hold": "1h", "quiet_hours": {"at": ["fri-sat"]}},
+        {"min_sources": 3, "overrides": [{"subjects": ["acme"], "window": "1h"}]},
+    ]
+    rule_sets = [RuleSet.model_validate({"rules": [base | variant]}) for variant in variants]
+    choices = [Choice(number, {}, rules) for number, rules in enumerate(rule_sets)]
+    mentions = [
+        item.model_copy(update={"source": f"s{item.raw.offset % 4}"})
+        for item in history(8, crisis_hours=(40, 62, 90, 150))
+    ]
+    source = ListSource(mentions, each=31)
+    weights = VoiceWeights({"s3": 0.5})
+    subjects = {name: replace(known, weights=weights) for name, known in config().subjects.items()}
+    weighed = replace(config(), subjects=subjects)
+    with Store(tmp_path / "s.sqlite") as store:
+        writer = LogWriter(store, "x")
+        run = replay(source, weighed, Span(), log=writer)
+        writer.finish(run.counts)
+        found = run_sweep(choices, store.path, writer.log, weighed, Span(), workers=1)
+    for choice in choices:
+        alone = replay(source, replace(weighed, rules=choice.rules), Span())
+        assert [a.to_json() for a in found[choice.number]] == [a.to_json() for a in alone.alerts]
+        assert alone.alerts
 
 
 def test_points_are_judged_and_their_rules_can_be_read_back(tmp_path: Path) -> None:
