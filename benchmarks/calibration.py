@@ -33,7 +33,7 @@ from undertone.watchlist.subjects import Prior
 from undertone_models.pairs import Pair
 from undertone_models.stub_classifier import StubClassifier
 
-STREAMS = Path(__file__).parents[2] / "shared" / "data" / "streams"
+STREAMS = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "streams"
 # A story is known for a day and a little, as in the watcher.
 STORY_HOURS = 26
 MANY = 100_000
