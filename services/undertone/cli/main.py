@@ -22,6 +22,7 @@ COMMANDS = {
     "simulate": "simulate",
     "ingest": "ingest",
     "replay": "replay",
+    "benchmark": "benchmark",
     "score": "score",
     "watch": "watch",
     "serve": "serve",

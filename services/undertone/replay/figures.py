@@ -44,7 +44,8 @@ def figures(
 
     Rates are per subject on the watchlist and month of 30.44 days; rises in severity count, as
     somebody is told. Precision is the share of alerts that tell of an event. A delay is that of
-    the first revision that tells of an event, after the event's start.
+    the first revision that tells of an event, after the event's start. Alerts per event are the
+    alerts that tell of an event, by the mean of the events found: 1 where none is told twice.
     """
     told = [alert for alert in alerts if alert.state is AlertState.FIRING]
     subject_months = subjects * days / DAYS_PER_MONTH
@@ -71,7 +72,7 @@ def figures(
         false_alerts_per_subject_month=(
             sum(alert.id in false_ids for alert in told) / subject_months if subject_months else 0.0
         ),
-        alerts_per_event=len(told) / len(judged) if judged else None,
+        alerts_per_event=_alerts_per_event(verdict.found, told),
     )
 
 
@@ -83,3 +84,9 @@ def _delay_minutes(event: TruthEvent, told: Sequence[Alert]) -> float | None:
     """Minutes from an event's start to the first revision that tells of it."""
     telling = [alert.detected_at for alert in told if tells(alert, event)]
     return (min(telling) - event.start) / MINUTE_MS if telling else None
+
+
+def _alerts_per_event(found: Sequence[TruthEvent], told: Sequence[Alert]) -> float | None:
+    """How many alerts (not revisions) tell of an event; None where none was found."""
+    counts = [len({alert.id for alert in told if tells(alert, event)}) for event in found]
+    return statistics.fmean(counts) if counts else None

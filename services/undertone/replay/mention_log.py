@@ -7,14 +7,17 @@ what it holds was validated when it was written.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 import orjson
 
 from undertone.records import Kind, Mention, MentionStatus, RawPosition
-from undertone.replay.steps import Advance, Counts, Step, clock_at
+from undertone.replay.steps import Advance, Counts, Source, Step, clock_at
 from undertone.replay.store import Store
 
 LINES_A_CHUNK = 5_000
@@ -135,6 +138,51 @@ class StoredLog:
     def advance(self) -> Advance:
         """In chunks."""
         return Advance(self._done, self._total)
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What to read for a source: its stored log, else the source itself with a writer beside it."""
+
+    source: Source
+    writer: LogWriter | None
+    stored: StoredLog | None
+
+    @property
+    def log(self) -> int:
+        """The number of the log that is read or written: there is one where it was to be kept."""
+        kept = self.writer or self.stored
+        assert kept is not None
+        return kept.log
+
+    def finish(self, counts: Counts) -> None:
+        """Everything was read: a log that was written is complete."""
+        if self.writer is not None:
+            self.writer.finish(counts)
+
+
+@contextmanager
+def recall(source: Source, store: Store, *, keep: bool) -> Iterator[Recalled]:
+    """The source's mentions if they are stored, else a writer for those that will be read.
+
+    `keep` asks for a log, to be read again within the context, even of a source without identity.
+    What was not finished is dropped at the end.
+    """
+    identity = source.identity
+    found = store.find_log(identity) if identity is not None else None
+    if found is not None:
+        stored = StoredLog(store, *found, name=source.name)
+        yield Recalled(stored, None, stored)
+        return
+    if identity is None and not keep:
+        yield Recalled(source, None, None)
+        return
+    writer = LogWriter(store, identity or f"passing {uuid.uuid4()}")
+    try:
+        yield Recalled(source, writer, None)
+    finally:
+        if identity is None or not writer.finished:
+            writer.abandon()
 
 
 def counts_as_json(counts: Counts) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import orjson
 
 from undertone.errors import InputFileError
 from undertone.replay.figures import within
-from undertone.replay.mention_log import LogWriter, StoredLog
+from undertone.replay.mention_log import recall
 from undertone.replay.openmetrics import OpenMetricsFile
 from undertone.replay.overlays import Overlay
 from undertone.replay.report import write_report
@@ -103,32 +102,29 @@ def replay_source(
     watching = watching or Watching()
     desk = _Desk(order)
     timings: dict[str, float] = {}
-    recalled, writer = _recall(source, store, keep=bool(order.sweep))
-    try:
+    with recall(source, store, keep=bool(order.sweep)) as recalled:
         with ExitStack() as stack:
             desk.open(stack)
             run = replay(
-                recalled or source,
+                recalled.source,
                 order.config,
                 order.span,
                 desk.sinks,
-                log=writer,
+                log=recalled.writer,
                 on_look=lambda advance, counts: watching.on_look("replay", advance, counts),
                 is_stopped=watching.is_stopped,
             )
         timings["replay"] = run.seconds
-        if writer is not None and not run.interrupted:
-            writer.finish(run.counts)
+        if not run.interrupted:
+            recalled.finish(run.counts)
         points = None
         if order.sweep:
-            log = writer.log if writer is not None else _log_of(recalled)
             started = time.perf_counter()
-            points = _sweep(order, run, store, log, watching)
+            points = _sweep(order, run, store, recalled.log, watching)
             timings["sweep"] = time.perf_counter() - started
-    finally:
-        if writer is not None and (source.identity is None or not writer.finished):
-            writer.abandon()
-    notes = ["Mentions were read and scored before; they come from the store."] if recalled else []
+    notes = []
+    if recalled.stored is not None:
+        notes.append("Mentions were read and scored before; they come from the store.")
     result = result_of(
         run,
         order.span,
@@ -141,24 +137,6 @@ def replay_source(
     )
     desk.write(result)
     return result
-
-
-def _recall(
-    source: Source, store: Store, *, keep: bool
-) -> tuple[StoredLog | None, LogWriter | None]:
-    """The source's mentions if they are stored, else a writer for those that will be read."""
-    identity = source.identity
-    found = store.find_log(identity) if identity is not None else None
-    if found is not None:
-        return StoredLog(store, *found, name=source.name), None
-    if identity is None and not keep:
-        return None, None
-    return None, LogWriter(store, identity or f"passing {uuid.uuid4()}")
-
-
-def _log_of(recalled: StoredLog | None) -> int:
-    assert recalled is not None
-    return recalled.log
 
 
 def _sweep(

@@ -1,0 +1,1 @@
+"""Detectors held against truth, beside those that people use today."""
