@@ -65,6 +65,7 @@ def test_it_speaks_once_and_then_rests() -> None:
     assert scores[2] == 0.0
 
 
+@settings(deadline=None)
 @given(st.floats(0, 99))
 def test_a_score_lies_between_nought_and_one_and_keeps_the_order(surprise: float) -> None:
     assert 0.0 <= as_score(surprise) <= 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undertone.benchmark.nab_scoring import (
@@ -84,12 +84,14 @@ def test_silence_scores_nought_and_perfection_a_hundred() -> None:
     assert normalised([half, score_series([], ROWS, [WINDOW])]) == pytest.approx(100 / 3)
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, ROWS - 1)))
 def test_no_detections_beat_the_perfect_ones(detections: set[int]) -> None:
     windows = [WINDOW, Window(600, 650)]
     assert score_series(detections, ROWS, windows).score <= 100.0
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, ROWS - 1)), st.integers(0, ROWS - 1))
 def test_one_false_detection_more_never_helps(detections: set[int], row: int) -> None:
     windows = [WINDOW, Window(600, 650)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, mention, sketch
@@ -94,6 +94,7 @@ def test_the_customary_setting_names_what_the_grid_names(detector: SimpleDetecto
 
 
 @pytest.mark.parametrize("detector", SIMPLE_DETECTORS, ids=lambda detector: detector.name)
+@settings(deadline=None)
 @given(
     stories=st.lists(
         st.tuples(st.floats(0, 900), st.sampled_from((-0.9, -0.2, 0.4))), min_size=1, max_size=60
@@ -102,9 +103,8 @@ def test_the_customary_setting_names_what_the_grid_names(detector: SimpleDetecto
 )
 def test_no_detector_looks_ahead(detector: SimpleDetector, stories: list[Story], cut: int) -> None:
     ordered = sorted(stories)
-    setting = next(iter(detector.settings()))
+    setting = {name: min(value, 1.0) for name, value in detector.customary.items()}
     whole = detector.holds(series(*ordered), setting)
-    # A cut inside stories of one instant would tell them apart by order alone, as a log does.
     part = detector.holds(series(*ordered[:cut]), setting)
     assert part.tolist() == whole[:cut].tolist()
 
