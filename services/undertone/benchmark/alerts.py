@@ -183,21 +183,17 @@ def _sweep(
         for number, factor in enumerate(FACTORS)
         if factor == 1.0 or with_surprise(rules, factor) != rules
     ]
-    done = 0
+    def on_look(share: float) -> None:
+        watching.on_look("sweep", Advance(round(100 * share), 100), run.counts)
 
-    def on_done(points: int) -> None:
-        nonlocal done
-        done += points
-        watching.on_look("sweep", Advance(done, len(choices)), run.counts)
-
-    on_done(0)
+    on_look(0.0)
     found = run_sweep(
         choices,
         store.path,
         log,
         config,
         Span(),
-        on_done=on_done,
+        on_look=on_look,
         is_stopped=watching.is_stopped,
     )
     return [(each.parameters, found[each.number]) for each in choices if each.number in found]

@@ -105,7 +105,7 @@ def surprises_of(instants_ms: Sequence[int], values: Sequence[int]) -> Iterator[
         if row >= rows_a_window:
             in_window -= values[row - rows_a_window]
         # What is usual comes from the rows before this one.
-        usual = expect([baseline], prior, WINDOW_MS)
+        usual = expect([baseline], prior, WINDOW_MS, instant_ms)
         yield usual.surprise_of_volume(in_window) if row >= probation else 0.0
         baseline.advance(instant_ms)
         baseline.learn(Counts(mentions=value, stories=value, neutral=value))
