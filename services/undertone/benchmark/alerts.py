@@ -37,7 +37,7 @@ from undertone.watch.core import WatchConfig
 
 OURS = "undertone"
 # The thresholds of surprise of all rules are multiplied by each of these; 1 are the rules as given.
-FACTORS = (0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
+FACTORS = (0.25, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)
 CHOSEN = (
     f"most events found at no more than {MOST_ALERTS_A_SUBJECT_MONTH} alerts a subject-month, "
     "then least median delay, on this stream"
