@@ -183,6 +183,7 @@ def _sweep(
         for number, factor in enumerate(FACTORS)
         if factor == 1.0 or with_surprise(rules, factor) != rules
     ]
+
     def on_look(share: float) -> None:
         watching.on_look("sweep", Advance(round(100 * share), 100), run.counts)
 

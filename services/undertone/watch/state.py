@@ -111,6 +111,7 @@ class SubjectState:
         self.last_model = ""
         self.credits_millis: dict[str, int] = {}
         self.pane_end_due_ms: int | None = None
+        self.pane_end_rules: set[str] = set()
         # Of each window and kind, the counts that were written last.
         self.written: dict[int, dict[str, tuple[int, ...]]] = {}
         self.hours: dict[int, Hour] = {}
@@ -230,6 +231,7 @@ class SubjectState:
             "last_model": self.last_model,
             "credits_millis": self.credits_millis,
             "pane_end_due_ms": self.pane_end_due_ms,
+            "pane_end_rules": sorted(self.pane_end_rules),
             "changed_windows": sorted(
                 window.length_ms
                 for window in self.windows.values()
@@ -309,6 +311,7 @@ class SubjectState:
         self.last_model = head["last_model"]
         self.credits_millis = head["credits_millis"]
         self.pane_end_due_ms = head["pane_end_due_ms"]
+        self.pane_end_rules = set(head["pane_end_rules"])
         self.written = {
             int(length): {kind: tuple(numbers) for kind, numbers in kinds.items()}
             for length, kinds in head["written"].items()

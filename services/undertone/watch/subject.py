@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from undertone.alerting.evidence import TippingStory, choose
 from undertone.alerting.lifecycle import (
@@ -15,7 +15,7 @@ from undertone.alerting.lifecycle import (
     next_due_ms,
     revise,
 )
-from undertone.alerting.rules import Rule, RuleSet, When
+from undertone.alerting.rules import COUNT_SIGNALS, Rule, RuleSet, When
 from undertone.durations import format_duration
 from undertone.records import (
     Alert,
@@ -39,12 +39,22 @@ from undertone.watchlist.subjects import Prior
 from undertone.watchlist.voice_weights import VoiceWeights
 
 Kinds = tuple[str, ...]
+# The signals of one moment, by signal, window and kinds.
+Readings = dict[tuple[str, int, Kinds], Reading]
 
 
 class _WatchedRule:
     """A rule with what every decision asks of it, looked up once."""
 
-    __slots__ = ("conditions", "kinds", "longest", "name", "rule", "watches_negative")
+    __slots__ = (
+        "conditions",
+        "count_conditions",
+        "kinds",
+        "longest",
+        "name",
+        "rule",
+        "watches_negative",
+    )
 
     def __init__(self, rule: Rule, windows: dict[int, SlidingWindow]) -> None:
         self.rule = rule
@@ -52,6 +62,9 @@ class _WatchedRule:
         self.kinds = tuple(kind.value for kind in rule.kinds) if rule.kinds else None
         self.longest = windows[rule.longest_window_ms]
         self.conditions = [(when, windows[when.window]) for when in rule.when]
+        self.count_conditions = [
+            each for each in self.conditions if each[0].signal in COUNT_SIGNALS
+        ]
         self.watches_negative = rule.watches_negative
 
     def has_too_few(self) -> bool:
@@ -108,7 +121,6 @@ class SubjectWatch:
         applying = rules.for_subject(state.subject)
         self._rules = [_WatchedRule(rule, state.windows) for rule in applying]
         self._rules_at_mentions = [each for each in self._rules if each.rule.decides_at_mentions]
-        self._waits_for_pane_ends = len(self._rules_at_mentions) < len(self._rules)
         watched = {rule.name for rule in applying}
         state.rules = {name: rule for name, rule in state.rules.items() if name in watched}
         # What is expected, by kinds and window, in the hour since 1970 that it was computed for.
@@ -153,14 +165,22 @@ class SubjectWatch:
         count(state, mention, pane_of(published), kind, self.weights)
         for window, _name in self._trends:
             window.change_at(now)
-        if self._waits_for_pane_ends and state.pane_end_due_ms is None and self._may_decide():
+        readings: Readings = {}
+        alerts = self._decide(now, self._rules_at_mentions, readings)
+        waiting = [each.name for each in self._rules if self._waits_for_pane_end(each, readings)]
+        if waiting:
             state.pane_end_due_ms = pane_end
-        return self._decide(now, self._rules_at_mentions)
+            state.pane_end_rules.update(waiting)
+        return alerts
 
-    def _may_decide(self) -> bool:
-        """Whether the end of this pane can decide anything: not while every rule is idle and has
-        too few stories, which can only become fewer until the next mention."""
-        return bool(self.state.rules) or not all(each.has_too_few() for each in self._rules)
+    def _waits_for_pane_end(self, watched: _WatchedRule, readings: Readings) -> bool:
+        """Whether the end of this pane can move a rule: one that is open, or one that needs it and
+        whose counts suffice, as they can only become fewer until the next mention."""
+        if watched.name in self.state.rules:
+            return True
+        if watched.rule.decides_at_mentions or watched.has_too_few():
+            return False
+        return self._hold(watched.count_conditions, self._kinds_of(watched), readings)
 
     def on_time(self, now: int) -> list[Alert | TrendReading]:
         """Decide what time alone decides: pane ends, window steps, holds and resolutions."""
@@ -174,7 +194,7 @@ class SubjectWatch:
         rules = self._rules_at(now)
         if rules:
             state.advance(end)
-            outputs += self._decide(now, rules)
+            outputs += self._decide(now, rules, {})
         for window, name in self._trends:
             if window.step_due_ms <= now or window.exit_due_ms <= now:
                 # The other windows catch up when they are next looked at.
@@ -184,18 +204,20 @@ class SubjectWatch:
         return outputs
 
     def _rules_at(self, now: int) -> list[_WatchedRule]:
-        """The rules that time alone may move: all at the end of a pane, else those open and due."""
+        """The rules that this moment may move: those that wait for a pane's end, and those due."""
         state = self.state
+        waiting: set[str] = set()
         if state.pane_end_due_ms is not None and state.pane_end_due_ms <= now:
+            waiting, state.pane_end_rules = state.pane_end_rules, set()
             state.pane_end_due_ms = None
-            return self._rules
-        if not state.rules:
+        elif not state.rules:
             return []
         # Without a new mention an idle rule has no reason to begin.
         return [
             each
             for each in self._rules
-            if each.name in state.rules and each.due_ms(state.rules[each.name]) <= now
+            if each.name in waiting
+            or (each.name in state.rules and each.due_ms(state.rules[each.name]) <= now)
         ]
 
     def _begin_hour(self, now: int) -> None:
@@ -210,14 +232,14 @@ class SubjectWatch:
         state.forget_before(now - self.keep_ms, self._hour - STORY_HOURS)
         self._expected.clear()
 
-    def _decide(self, now: int, rules: Iterable[_WatchedRule]) -> list[Alert]:
+    def _decide(self, now: int, rules: Iterable[_WatchedRule], readings: Readings) -> list[Alert]:
         alerts: list[Alert] = []
-        readings: dict[tuple[str, int, Kinds], Reading] = {}
         states = self.state.rules
         for watched in rules:
             state = states.get(watched.name)
             if state is None:
-                if watched.has_too_few() or not self._holds(watched, readings):
+                kinds = self._kinds_of(watched)
+                if watched.has_too_few() or not self._hold(watched.conditions, kinds, readings):
                     continue
                 state = RuleState()
             standing = self._stand(watched, readings)
@@ -231,13 +253,7 @@ class SubjectWatch:
                 alerts.append(self._tell(watched, state, standing, step, now))
         return alerts
 
-    def _read(
-        self,
-        when: When,
-        window: SlidingWindow,
-        kinds: Kinds,
-        readings: dict[tuple[str, int, Kinds], Reading],
-    ) -> Reading:
+    def _read(self, when: When, window: SlidingWindow, kinds: Kinds, readings: Readings) -> Reading:
         """A condition's signal at this moment, computed once for all rules that ask for it."""
         key = (when.signal, when.window, kinds)
         reading = readings.get(key)
@@ -246,19 +262,16 @@ class SubjectWatch:
             readings[key] = reading
         return reading
 
-    def _holds(
-        self, watched: _WatchedRule, readings: dict[tuple[str, int, Kinds], Reading]
+    def _hold(
+        self, conditions: Sequence[tuple[When, SlidingWindow]], kinds: Kinds, readings: Readings
     ) -> bool:
-        kinds = self._kinds_of(watched)
-        for when, window in watched.conditions:
+        for when, window in conditions:
             reading = self._read(when, window, kinds, readings)
             if not when.holds(reading.observed, reading.surprise):
                 return False
         return True
 
-    def _stand(
-        self, watched: _WatchedRule, readings: dict[tuple[str, int, Kinds], Reading]
-    ) -> Standing:
+    def _stand(self, watched: _WatchedRule, readings: Readings) -> Standing:
         """How a rule's conditions stand."""
         rule, kinds = watched.rule, self._kinds_of(watched)
         holds, quiet, fewest, told = True, True, None, []
