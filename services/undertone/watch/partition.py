@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from undertone.errors import RecordError
+from undertone.errors import RecordError, StateError
 from undertone.records import Alert, DeadLetter, Mention, Progress, TrendPoint
 from undertone.transport.codec import decode_watch_record
 from undertone.transport.dead_letters import dead_letter
 from undertone.trends.points import TrendReading
 from undertone.watch.changelog import CURSOR_KEY, Change, Entries, stored_state
-from undertone.watch.cursor import Cursor, Log, Verdict, judge
+from undertone.watch.cursor import REBUILD, Cursor, Log, Verdict, judge
 
 Output = Alert | TrendPoint
 
@@ -103,7 +103,14 @@ class WatchedPartition:
         cursor, parts = stored_state(self._entries, self.partition)
         cursor = cursor or Cursor.at(self._begin, self.log)
         core = self._new_core()
-        core.restore(parts, cursor.complete_until, cursor.expected)
+        try:
+            core.restore(parts, cursor.complete_until, cursor.expected)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise StateError(
+                f"{self.log.mentions}, partition {self.partition}: the watcher's state was written"
+                f" by another version: {error!r}",
+                hint=REBUILD,
+            ) from error
         return core, cursor
 
     def take(self, records: Sequence[LogRecord], now_ms: int) -> Batch:

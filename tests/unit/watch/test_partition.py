@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import RAW, START_MS, mention, progress
 from integration.counting_core import BREAKS_CORE, CountingCore
+from undertone.alerting.rules import load_rules
+from undertone.errors import StateError
 from undertone.records import Mention, Progress, RawPosition
 from undertone.watch.changelog import Change, Entry, store
+from undertone.watch.core import Watch, WatchConfig
 from undertone.watch.cursor import Log
 from undertone.watch.partition import Batch, LogRecord, WatchedPartition
 
@@ -144,3 +148,18 @@ def test_the_clock_of_the_log_is_kept_in_the_cursor() -> None:
     cursor = table.load().cursor
     assert cursor.complete_until == {RAW: {0: START_MS, 1: START_MS}}
     assert cursor.expected == {RAW: 2}
+
+
+def test_state_of_another_version_is_refused_with_the_command_that_rebuilds_it() -> None:
+    table, config = Table(), WatchConfig(rules=load_rules(), subjects={})
+    watched = WatchedPartition(2, LOG, table.entries, lambda: Watch(config), 0)
+    log = [of_subject(0), progress(START_MS + 60_000)]
+    table.write(watched, watched.take(log_of(log), NOW_MS))
+    # As an earlier version wrote it, with a field less.
+    key = (2, "s0/head")
+    head = orjson.loads(table.entries[key].value or b"")
+    del head["pane_end_rules"]
+    table.entries[key] = table.entries[key]._replace(value=orjson.dumps(head))
+    with pytest.raises(StateError, match="another version") as refused:
+        WatchedPartition(2, LOG, table.entries, lambda: Watch(config), 0)
+    assert "watch --rebuild" in (refused.value.hint or "")
