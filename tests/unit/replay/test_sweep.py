@@ -21,6 +21,7 @@ from undertone.replay.store import Store
 from undertone.replay.sweep import _frontier, judged_points, run_sweep
 from undertone.replay.sweep_grid import Choice, read_sweep
 from undertone.truth import TruthEvent
+from undertone.watchlist.subjects import Prior
 from undertone.watchlist.voice_weights import VoiceWeights
 
 GRID = {
@@ -135,8 +136,16 @@ def test_points_with_quiet_hours_sources_and_overrides_find_what_a_replay_finds(
     ]
     source = ListSource(mentions, each=31)
     weights = VoiceWeights({"s3": 0.5})
-    subjects = {name: replace(known, weights=weights) for name, known in config().subjects.items()}
+    # Hardly anything bad is expected of either, so that each crisis is a great surprise.
+    prior = Prior(stories_per_day=15, negative_share=0.02)
+    subjects = {
+        name: replace(known, weights=weights, prior=prior)
+        for name, known in config().subjects.items()
+    }
     weighed = replace(config(), subjects=subjects)
+    plain = replay(
+        source, replace(weighed, rules=RuleSet.model_validate({"rules": [base]})), Span()
+    )
     with Store(tmp_path / "s.sqlite") as store:
         writer = LogWriter(store, "x")
         run = replay(source, weighed, Span(), log=writer)
@@ -146,6 +155,8 @@ def test_points_with_quiet_hours_sources_and_overrides_find_what_a_replay_finds(
         alone = replay(source, replace(weighed, rules=choice.rules), Span())
         assert [a.to_json() for a in found[choice.number]] == [a.to_json() for a in alone.alerts]
         assert alone.alerts
+        # What the variant adds to the rule does something here.
+        assert [a.detected_at for a in alone.alerts] != [a.detected_at for a in plain.alerts]
 
 
 def test_points_are_judged_and_their_rules_can_be_read_back(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from undertone.trends.baseline import Baseline, Expectation, expect
 from undertone.trends.factors import explain, split
 from undertone.trends.panes import Counts
+from undertone.trends.rhythm import HOUR_MS
 from undertone.watchlist.subjects import Prior
 
 
@@ -36,9 +37,12 @@ def expectations(draw: st.DrawFn) -> Expectation:
         negative_share=draw(st.floats(0.001, 0.999)),
         mean_score=draw(st.floats(-0.99, 0.99)),
     )
-    baseline = Baseline(at_ms=0, hours=draw(st.floats(0, 500)))
+    baseline = Baseline(at_ms=0)
     baseline.learn(draw(windows()))
-    return expect([baseline], prior, draw(st.sampled_from([10_000, 3_600_000, 86_400_000])))
+    # What is learnt shows once its hour is over, and is forgotten in days.
+    now_ms = draw(st.integers(1, 500)) * HOUR_MS + 1
+    baseline.advance(now_ms)
+    return expect([baseline], prior, draw(st.sampled_from([10_000, HOUR_MS, 24 * HOUR_MS])), now_ms)
 
 
 @given(windows(), expectations())
@@ -80,6 +84,6 @@ def test_a_mean_below_the_usual_is_a_tone_above_one_and_never_negative(
 
 
 def test_one_story_copied_often_is_volume_without_novelty() -> None:
-    usual = expect([Baseline(at_ms=0)], Prior(stories_per_day=24), 3_600_000)
+    usual = expect([Baseline(at_ms=0)], Prior(stories_per_day=24), HOUR_MS, HOUR_MS)
     copied = explain("volume", Counts(mentions=20, stories=1), usual)
     assert (copied.volume, copied.tone, copied.novelty) == (20.0, 1.0, 0.05)
