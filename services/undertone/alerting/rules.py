@@ -173,6 +173,12 @@ class Rule(ConfigSection):
         """The rule as each override makes it, in their order."""
         return self._variants
 
+    def renamed(self, name: str) -> Rule:
+        """The same rule under another name, for all subjects."""
+        renamed = self.model_copy(update={"name": name})
+        renamed._variants = tuple(variant.renamed(name) for variant in self._variants)
+        return renamed
+
     def for_subject(self, subject: str) -> Rule | None:
         """The rule as it holds for a subject; None where it does not watch it."""
         rule = self

@@ -124,7 +124,7 @@ def side_by_side(rule_sets: Mapping[int, RuleSet]) -> RuleSet:
     """The rules of several points as one set, each named `POINT/RULE`."""
     return RuleSet.model_construct(
         rules=tuple(
-            rule.model_copy(update={"name": f"{number}/{rule.name}"})
+            rule.renamed(f"{number}/{rule.name}")
             for number, rules in rule_sets.items()
             for rule in rules.rules
         )
