@@ -20,9 +20,9 @@ from undertone.trends.panes import Counts
 from undertone.watchlist.subjects import Prior
 
 DAY_MS = 86_400_000
-WINDOW_MS = 900_000
+WINDOW_MS = 1_800_000
 # One setting for every series. The surprise at which it speaks, and how long it then is silent.
-THRESHOLD = 6.25
+THRESHOLD = 3.0
 REST_MS = DAY_MS
 # What else might have been chosen: shown, so that the choice can be judged.
 THRESHOLDS = tuple(step / 4 for step in range(4, 41))

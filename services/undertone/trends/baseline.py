@@ -35,7 +35,7 @@ from undertone.trends.surprise import (
 from undertone.watchlist.subjects import Prior
 
 RATE_HALF_LIFE_DAYS = 14.0
-SPREAD_HALF_LIFE_DAYS = 60.0
+SPREAD_HALF_LIFE_DAYS = 30.0
 TONE_HALF_LIFE_DAYS = 56.0
 # The prior rate of stories weighs as much as this many days of listening; the rate of negative
 # stories is drawn to the prior's share of the stories heard.
@@ -56,6 +56,10 @@ SPREAD_LEAST, SPREAD_MOST = 0.1, 10.0
 # days, believes more.
 BOUND_DEVIATIONS = 4.0
 BOUND_YOUNG_DAYS = 7.0
+# The spread learns from counts up to so many.
+SPREAD_DEVIATIONS = 8.0
+# A rate is known well enough to tell of the spread around it.
+SPREAD_FIRST_DAYS = 2.0
 # While learning, a rate is drawn to this many stories in this many days.
 _FAINT_STORIES, _FAINT_DAYS = 0.5, 0.25
 
@@ -127,27 +131,22 @@ class Level:
         """Take in how a whole day's counts spread, given its hours that are not empty."""
         rate = self.learning_rate(days)
         mean = rate * length
-        total = sum([count for _hour, count in hours])
         due = CLUMP_A_DAY * mean + LEAN * mean * mean
-        variance = mean + self.day_spread * due
-        kept = min(total, mean + BOUND_DEVIATIONS * math.sqrt(variance))
-        # Each moment counts by the inverse of its own variance, about variance × (1 + variance).
-        weight = due / (variance * (1 + variance))
+        most = mean + SPREAD_DEVIATIONS * math.sqrt(mean + due)
+        kept = min(sum([count for _hour, count in hours]), most)
+        weight = _weight(mean, due)
         self.day_excess = self.day_excess * _SPREAD_DECAY + weight * ((kept - mean) ** 2 - mean)
         self.day_due = self.day_due * _SPREAD_DECAY + weight * due
         # Hours in one go: those that are empty need no more than the sums of the rhythm.
         square_sum = rate * rate * squares
-        spread = self.hour_spread
         excess = square_sum - mean
         for hour, count in hours:
             usual = rate * multipliers[hour] / 24
-            variance = usual + spread * (_HOUR_CLUMP * usual + LEAN * usual * usual)
-            kept = min(count, usual + max(BOUND_DEVIATIONS * math.sqrt(variance), 2.0))
+            variance = usual + _HOUR_CLUMP * usual + LEAN * usual * usual
+            kept = min(count, usual + max(SPREAD_DEVIATIONS * math.sqrt(variance), 2.0))
             excess += kept * kept - 2 * kept * usual
         typical = square_sum / mean
-        due = _HOUR_CLUMP * typical + LEAN * typical * typical
-        variance = typical + spread * due
-        weight = due / (variance * (1 + variance))
+        weight = _weight(typical, _HOUR_CLUMP * typical + LEAN * typical * typical)
         self.hour_excess = self.hour_excess * _SPREAD_DECAY + weight * excess
         self.hour_due = self.hour_due * _SPREAD_DECAY + weight * (
             _HOUR_CLUMP * mean + LEAN * square_sum
@@ -158,7 +157,7 @@ class Level:
         """The shapes of a window's count: `known` counts lie behind its mean."""
         spread = self.hour_spread
         if between:
-            spread *= (self.day_spread / spread) ** between
+            spread += (self.day_spread - spread) * between
         excess = spread * (clump / mean + LEAN)
         unsure = 1 / known
         return Shapes(excess + unsure, BURST_EXCESS * excess + unsure)
@@ -169,6 +168,13 @@ class Shapes(NamedTuple):
 
     usual: float
     burst: float
+
+
+def _weight(mean: float, due: float) -> float:
+    # A moment counts by the inverse of its own variance under the prior, about v × (1 + v). (Under
+    # what is learnt, a spread that was once driven up would be believed for weeks.)
+    variance = mean + due
+    return due / (variance * (1 + variance))
 
 
 def _spread(excess: float, due: float) -> float:
@@ -267,8 +273,11 @@ class Baseline:
         day = self._day_ms // DAY_MS
         rhythm, hours = self.rhythm, self._hours
         weekend = is_weekend(day)
+        whole = self._opened_ms == self._day_ms
         length = rhythm.totals[weekend]
-        if self._opened_ms == self._day_ms:  # A day heard in part tells nothing of its spread.
+        kept, kept_negative = self._kept(length)
+        # A day heard in part tells nothing of its spread, nor one around a rate hardly known.
+        if whole and self.days >= SPREAD_FIRST_DAYS:
             for index, level in ((1, self.stories), (2, self.negative)):
                 level.learn_spread(
                     self.days,
@@ -277,16 +286,19 @@ class Baseline:
                     length,
                     rhythm.squares[weekend],
                 )
-        else:
+        if not whole:
             length = rhythm.integral(self._opened_ms, self._day_ms + DAY_MS)
-        kept, kept_negative = self._kept(rhythm.totals[weekend])
         self.stories.count = self.stories.count * _RATE_DECAY + kept
         self.negative.count = self.negative.count * _RATE_DECAY + kept_negative
         self.days = self.days * _RATE_DECAY + length
         self._learn_tone()
-        if hours:
-            share = kept / self._day_sums[1]
-            rhythm.learn_day(day, ((hour, count * share) for hour, count, _negative in hours))
+        if whole:
+            share = kept / self._day_sums[1] if hours else 0.0
+            rhythm.learn_day(
+                day,
+                ((hour, count * share) for hour, count, _negative in hours),
+                self.stories.learning_rate(self.days),
+            )
         self._day_ms += DAY_MS
         self._opened_ms = self._day_ms
         if self._day_sums[0]:
@@ -348,6 +360,7 @@ class Baseline:
             self.stories.to_list(),
             self.negative.to_list(),
             self.rhythm.slots,
+            self.rhythm.due,
             self._hours,
             self._day_sums,
             self._hour_sums,
@@ -361,9 +374,9 @@ class Baseline:
         known.days, known.mentions, known.heard = values[4]
         known.scored, known.scored_negative, known.score, known.score_square = values[5]
         known.stories, known.negative = Level(*values[6]), Level(*values[7])
-        known.rhythm = Rhythm(values[8])
-        known._hours = [list(each) for each in values[9]]
-        known._day_sums, known._hour_sums = list(values[10]), list(values[11])
+        known.rhythm = Rhythm(values[8], values[9])
+        known._hours = [list(each) for each in values[10]]
+        known._day_sums, known._hour_sums = list(values[11]), list(values[12])
         return known
 
 

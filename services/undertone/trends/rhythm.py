@@ -1,9 +1,10 @@
 """The daily and weekly rhythm of one subject and kind: when in the week its stories come.
 
-48 slots, the hours of a weekday and of a weekend day (UTC), each with the stories heard in it,
-forgotten slowly. A slot's share of the week is a Dirichlet posterior whose prior is the flat week
-(Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.4). A rhythm multiplies a rate: it is 1
-on average over a week, and its integral over any span comes from two cumulative tables.
+48 slots, the hours of a weekday and of a weekend day (UTC), each with the stories heard in it and
+those that were due while it was listened to if the week were flat, both forgotten slowly. A slot's
+multiplier is a Gamma–Poisson mean around one (Gelman et al., Bayesian Data Analysis, 3rd ed.,
+section 2.6): what was never listened to is flat. A rhythm multiplies a rate: it is 1 on average
+over a week, and its integral over any span comes from two cumulative tables.
 """
 
 from __future__ import annotations
@@ -15,52 +16,62 @@ from operator import mul
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 HALF_LIFE_DAYS = 180.0
-# The flat week weighs as much as this many stories.
-FLAT_STORIES = 20.0
+# In each slot, the flat week weighs as much as this many stories, and one day as at most so many:
+# stories of one day hang together, and its whim makes no rhythm.
+FLAT_STORIES = 0.3
+DAY_STORIES = 0.2
+# An hour is taken in up to so many times what is due, and a few stories.
+_HOUR_TIMES, _HOUR_STORIES = 3.0, 2.0
 # 1970-01-01 was a Thursday: the fourth day of its week.
 _EPOCH_WEEKDAY = 3
 _WEEKDAYS = 5
 _WEEKLY_DECAY = 2.0 ** (-7 / HALF_LIFE_DAYS)
-# Hours of a week ÷ hours of its weekdays that have one number, and the same of its weekend.
-_SCALES = (168 / 5, 168 / 2)
-# Slots are kept to a thousandth of a story, so that they are short to store.
+# Slots and dues are kept to a thousandth of a story, so that they are short to store.
 _DIGITS = 3
 
 
 class Rhythm:
     """How the rate of stories differs between the hours of the week, learnt day by day."""
 
-    __slots__ = ("_tables", "hourly", "slots", "squares", "totals")
+    __slots__ = ("_tables", "due", "hourly", "slots", "squares", "totals")
 
-    def __init__(self, slots: Sequence[float] = ()) -> None:
+    def __init__(self, slots: Sequence[float] = (), due: Sequence[float] = (0.0, 0.0)) -> None:
         self.slots = [float(value) for value in slots] or [0.0] * 48
+        # The same for each hour of a weekday, and of a weekend day, as only whole days are learnt.
+        self.due = [float(value) for value in due]
         self._rebuild()
 
     def _rebuild(self) -> None:
-        slots = self.slots
-        weight = sum(slots) + FLAT_STORIES
+        halves = [
+            [(heard + FLAT_STORIES) / (due + FLAT_STORIES) for heard in half]
+            for half, due in zip((self.slots[:24], self.slots[24:]), self.due, strict=True)
+        ]
+        mean = (_WEEKDAYS * sum(halves[0]) + (7 - _WEEKDAYS) * sum(halves[1])) / 168
         # For a weekday and a weekend day: the multiplier of each hour, the integral from midnight
         # to each hour, the whole day's, and the sum of squares, all but the first in days.
-        self.hourly = [
-            [(heard * scale + FLAT_STORIES) / weight for heard in half]
-            for scale, half in zip(_SCALES, (slots[:24], slots[24:]), strict=True)
-        ]
+        self.hourly = [[each / mean for each in half] for half in halves]
         self._tables = [list(accumulate([0.0, *hours])) for hours in self.hourly]
         self.totals = [table[24] / 24 for table in self._tables]
         self.squares = [sum(map(mul, hours, hours)) / 576 for hours in self.hourly]
 
-    def learn_day(self, day: int, heard: Iterable[tuple[int, float]]) -> None:
-        """Take in the stories of one day (numbered since 1970): pairs of hour and count."""
-        first = 24 * is_weekend(day)
-        slots = self.slots
+    def learn_day(self, day: int, heard: Iterable[tuple[int, float]], rate: float) -> None:
+        """Take in the stories of one whole day (numbered since 1970), pairs of hour and count,
+        where a flat week would have brought `rate` stories a day."""
+        weekend = is_weekend(day)
+        due = rate / 24
+        weight = min(1.0, DAY_STORIES / due)
+        most = _HOUR_TIMES * due + _HOUR_STORIES
+        slots, first = self.slots, 24 * weekend
         for hour, count in heard:
-            slots[first + hour] = round(slots[first + hour] + count, _DIGITS)
+            slots[first + hour] = round(slots[first + hour] + weight * min(count, most), _DIGITS)
+        self.due[weekend] = round(self.due[weekend] + weight * due, _DIGITS)
         self._rebuild()
 
     def forget_week(self) -> None:
         """Forget what a week makes forgotten."""
-        if any(self.slots):
+        if any(self.due):
             self.slots = [round(value * _WEEKLY_DECAY, _DIGITS) for value in self.slots]
+            self.due = [round(value * _WEEKLY_DECAY, _DIGITS) for value in self.due]
             self._rebuild()
 
     def integral(self, start_ms: int, end_ms: int) -> float:

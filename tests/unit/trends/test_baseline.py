@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from undertone.trends.baseline import Baseline, Expectation, expect
@@ -95,6 +96,43 @@ def test_it_learns_the_hours_of_the_week() -> None:
     assert at_night.stories < 0.1
     assert on_tuesday.stories == pytest.approx(40.0, rel=0.15)
     assert on_sunday.stories < 0.1 * on_tuesday.stories
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.floats(math.log(0.5), math.log(20_000)).map(math.exp),
+    st.integers(0, 6),
+    st.integers(0, 99),
+)
+@example(15_000.0, 0, 1)
+@example(15_000.0, 4, 1)
+def test_a_steady_subject_has_no_surprising_hour_whichever_weekday_it_begins_on(
+    a_day: float, weekday: int, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    baseline = Baseline(at_ms=START_MS + weekday * DAY_MS)
+    # What is usual shows by the hour: an hour in five tells of all.
+    for hour, count in enumerate(draw.poisson(a_day / 24, size=24 * 28).tolist()):
+        if hour % 5 == 0 and count:
+            end_ms = baseline.at_ms + HOUR_MS
+            usual = expect([baseline], Prior(stories_per_day=a_day), HOUR_MS, end_ms)
+            assert usual.surprise_of_volume(count) < 5
+        baseline.advance(baseline.at_ms + HOUR_MS)
+        if count:
+            baseline.learn(stories(count))
+
+
+@pytest.mark.parametrize("a_day", [5, 15_000])
+def test_silence_at_weekends_is_learnt_in_three_weeks(a_day: int) -> None:
+    baseline = Baseline(at_ms=START_MS)
+    draw = np.random.default_rng(2)
+    for day in range(21):
+        hear_days(baseline, 1, a_day if day % 7 < 5 else 0, seed=int(draw.integers(1_000)))
+    monday = baseline.at_ms
+    on_monday = expect([baseline], Prior(), DAY_MS, monday + DAY_MS)
+    on_saturday = expect([baseline], Prior(), DAY_MS, monday + 6 * DAY_MS)
+    assert on_saturday.stories < 0.3 * on_monday.stories
+    assert on_monday.stories == pytest.approx(a_day, rel=0.4)
 
 
 def test_steady_counts_spread_less_than_clumped_ones() -> None:
