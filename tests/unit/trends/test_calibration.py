@@ -75,7 +75,7 @@ def test_a_window_is_judged_by_what_was_known_before_it() -> None:
     told = [row for row in rows if row[0] == 50]
     before = rows[rows.index(told[0]) - 1]
     assert len(told) == 1
-    assert told[0][5] == pytest.approx(before[5])  # the stories that were expected
+    assert told[0][5] == pytest.approx(before[5], rel=0.01)  # the stories that were expected
 
 
 def test_times_that_are_not_quiet_do_not_count_but_are_learnt() -> None:
