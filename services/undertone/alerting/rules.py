@@ -23,7 +23,7 @@ from undertone.settings import PANE_MS
 Signal = Literal["negative_volume", "volume", "negative_share", "mean_score"]
 # A count can only grow while its pane is open, so rules on these may fire at any mention.
 COUNT_SIGNALS = frozenset({"negative_volume", "volume"})
-RISE_BY = 3.0
+RISE_BY = 1.0
 
 
 class When(ConfigSection):

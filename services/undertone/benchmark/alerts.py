@@ -169,7 +169,10 @@ def with_surprise(rules: RuleSet, factor: float) -> RuleSet:
             else each.model_copy(update={"surprise": round(each.surprise * factor, 3)})
             for each in rule.when
         )
-        changed.append(rule.model_copy(update={"when": when}))
+        steps = rule.severity
+        if isinstance(steps, dict):
+            steps = {severity: round(step * factor, 3) for severity, step in steps.items()}
+        changed.append(rule.model_copy(update={"when": when, "severity": steps}))
     return rules.model_copy(update={"rules": tuple(changed)})
 
 

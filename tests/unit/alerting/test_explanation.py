@@ -19,27 +19,29 @@ def test_the_default_rules_are_explained() -> None:
     surge, tone = load_rules().rules
     assert explain_rule(surge) == (
         "Watches every subject.",
-        "Holds when the number of negative stories in 1h is as high as in 1 of 10,000 usual "
-        "windows of the subject (surprise 4; about once in 14 months).",
-        "Needs 5 negative stories in the window (copies of a story count once).",
-        "Fires at once, with the message that tips it.",
-        "Its severity is warning and rises one step, up to critical, each time the strongest "
-        "surprise is 3 above the last one told (1,000 times rarer).",
-        "Ends when its surprise has stayed below 1.5 (1 usual window in 32) for 6h.",
-        "Is silent about the subject for 6h after that.",
+        "Holds when all of these do: (1) the number of stories in 3h is as high as in 1 of 59 "
+        "usual windows of the subject (surprise 1.77; about once in 7.4 days); (2) the mean score "
+        "in 3h is below -0.1.",
+        "Needs 3 stories in the window of each (copies of a story count once).",
+        "Fires at the end of the ten seconds in which it holds.",
+        "Its severity follows the strongest surprise: info from 1.77, warning from 2.77, critical "
+        "from 3.57; it rises with it and does not fall while the alert lasts.",
+        "Ends when its surprise has stayed below 1.5 (1 usual window in 32) and what is above or "
+        "below a level has left it for 12h.",
+        "Is silent about the subject for 12h after that.",
     )
     assert explain_rule(tone) == (
         "Watches every subject.",
         "Holds when all of these do: (1) the number of negative stories in 24h is as high as in "
         "1 of 100 usual windows of the subject (surprise 2; about once in 3.3 months); (2) the "
-        "share of negative stories in 24h is as high as in 1 of 10,000 usual windows of the "
-        "subject (surprise 4; about once in 27 years).",
-        "Needs 10 stories in the window of each (copies of a story count once; where their "
-        "number is what counts, negative ones).",
+        "share of negative stories in 24h is as high as in 1 of 320 usual windows of the subject "
+        "(surprise 2.5; about once in 10 months).",
+        "Needs 8 stories in the window of each (copies of a story count once; where their number "
+        "is what counts, negative ones).",
         "Fires at the end of the ten seconds in which it holds.",
         "Its severity is info and rises one step, up to critical, each time the strongest "
-        "surprise is 3 above the last one told (1,000 times rarer).",
-        "Ends when every surprise has stayed below 1.5 (1 usual window in 32) for 6h.",
+        "surprise is 1 above the last one told (10 times rarer).",
+        "Ends when every surprise has stayed below 1 (1 usual window in 10) for 12h.",
         "Is silent about the subject for 24h after that.",
     )
 

@@ -121,9 +121,13 @@ def test_thresholds_of_surprise_are_multiplied_and_nothing_else() -> None:
     rules = load_rules()
     doubled = with_surprise(rules, 2.0)
     for before, after in zip(rules.rules, doubled.rules, strict=True):
-        assert after.model_copy(update={"when": before.when}) == before
+        same = {"when": before.when, "severity": before.severity}
+        assert after.model_copy(update=same) == before
         for one, two in zip(before.when, after.when, strict=True):
-            assert one.surprise is not None and two.surprise == 2 * one.surprise
+            assert two.surprise == (None if one.surprise is None else 2 * one.surprise)
+        if isinstance(before.severity, dict):
+            assert after.severity == {name: 2 * step for name, step in before.severity.items()}
+    assert isinstance(rules.rules[0].severity, dict)
     assert with_surprise(rules, 1.0) == rules
 
 

@@ -98,7 +98,7 @@ def test_events_are_judged_where_they_lie_in_the_range() -> None:
         at = START_MS + round(hours * HOUR_MS)
         return TruthEvent.model_validate({"subject": "acme", "start": at, **fields})
 
-    events = [event(60), event(110), event(4000), event(1, polarity="positive")]
+    events = [event(90), event(110), event(4000), event(1, polarity="positive")]
     result = result_of(WHOLE, Span(), config(), source="list", events=events)
     assert result.event_figures is not None
     assert (result.event_figures.total, result.event_figures.found) == (2, 1)

@@ -119,13 +119,13 @@ def test_points_with_quiet_hours_sources_and_overrides_find_what_a_replay_finds(
 ) -> None:
     base = {
         "name": "r",
-        "when": [{"signal": "negative_volume", "window": "24h", "surprise": 2}],
+        "when": [{"signal": "negative_volume", "window": "24h", "surprise": 1}],
         "min_stories": 4,
-        "resolve": {"surprise_below": 1.5, "for": "3h"},
+        "resolve": {"surprise_below": 1, "for": "3h"},
     }
     variants: list[dict[str, Any]] = [
         {"quiet_hours": {"at": ["12:00-23:00"]}},
-        {"severity": {"info": 2, "critical": 6}, "hold": "1h", "quiet_hours": {"at": ["fri-sat"]}},
+        {"severity": {"info": 1, "critical": 6}, "hold": "1h", "quiet_hours": {"at": ["fri-sat"]}},
         {"min_sources": 3, "overrides": [{"subjects": ["acme"], "window": "1h"}]},
     ]
     rule_sets = [RuleSet.model_validate({"rules": [base | variant]}) for variant in variants]
