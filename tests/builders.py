@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
-from undertone.records import Kind, Mention, MentionStatus, Progress, RawPosition
+from undertone.records import (
+    Alert,
+    Kind,
+    Mention,
+    MentionStatus,
+    Progress,
+    RawPosition,
+    TrendPoint,
+)
+from undertone.trends.points import TrendReading
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -56,3 +66,8 @@ def progress(until_ms: int, partitions: int = 1) -> Progress:
         expected={RAW: partitions},
         complete_until={RAW: dict.fromkeys(range(partitions), until_ms)},
     )
+
+
+def written(outputs: Iterable[Alert | TrendReading]) -> list[Alert | TrendPoint]:
+    """What a core puts out, as the records that are written."""
+    return [each.record() if isinstance(each, TrendReading) else each for each in outputs]

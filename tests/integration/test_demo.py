@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from kafka import TopicPartition
 
+from builders import written
 from undertone.alerting.rules import load_rules
 from undertone.demo.session import DemoResult, DemoSession
 from undertone.demo.stream import DemoStream, scripted_stream
 from undertone.ingest.service import in_recorded_time
-from undertone.records import Alert, TrendPoint
+from undertone.records import Alert
 from undertone.settings import KafkaSettings, Settings
 from undertone.transport.clients import consumer
 from undertone.transport.codec import decode_watch_record
@@ -118,8 +119,7 @@ def test_the_mentions_log_gives_the_same_alerts_and_trends_to_the_byte(
     for _partition, log in sorted(read_all(settings, names.mentions).items()):
         watch = Watch(config)
         for value in log:
-            for output in watch.apply(decode_watch_record(value)):
-                assert isinstance(output, Alert | TrendPoint)
+            for output in written(watch.apply(decode_watch_record(value))):
                 (alerts if isinstance(output, Alert) else trends).append(output.to_json())
     assert sorted(alerts) == sorted(set(read_all(settings, names.alerts)[0]))
     live_trends = [value for log in read_all(settings, names.trends).values() for value in log]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 
-from builders import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, mention, progress
+from builders import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, mention, progress, written
 from servers import binary, free_port, running
 from undertone.alerting.rules import load_rules
 from undertone.records import Alert, Mention, TrendPoint
 from undertone.replay.openmetrics import OpenMetricsFile
+from undertone.trends.points import TrendReading
 from undertone.watch.core import Watch, WatchConfig, WatchedSubject
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow]
@@ -73,10 +74,10 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     records: list[Alert | TrendPoint] = []
     with OpenMetricsFile(folder / "history.om") as file:
 
-        def take(outputs: list[Alert | TrendPoint]) -> None:
-            records.extend(outputs)
-            for output in outputs:
-                file.add(output)
+        def take(outputs: Iterable[Alert | TrendReading]) -> None:
+            for record in written(outputs):
+                records.append(record)
+                file.add(record)
 
         for each in mentions:
             file.add(each)

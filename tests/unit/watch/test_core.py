@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import DAY_MS, HOUR_MS, MINUTE_MS, RAW, START_MS, mention, progress
+from builders import DAY_MS, HOUR_MS, MINUTE_MS, RAW, START_MS, mention, progress, written
 from undertone.alerting.rules import Rule, RuleSet, load_rules
 from undertone.records import (
     Alert,
@@ -21,7 +21,6 @@ from undertone.records import (
     Severity,
     TrendPoint,
 )
-from undertone.trends.points import TrendReading
 from undertone.watch.core import Watch, WatchConfig, WatchedSubject
 
 SURGE = RuleSet.model_validate(
@@ -73,10 +72,7 @@ def play(
     """Apply a log; where `restart(n)` says so, go on from the stored parts after record n."""
     watch, parts, outputs = Watch(config), dict[str, bytes](), []
     for number, record in enumerate(records):
-        outputs += [
-            output.record() if isinstance(output, TrendReading) else output
-            for output in watch.apply(record)
-        ]
+        outputs += written(watch.apply(record))
         for key, value in watch.take_changes().items():
             if value is None:
                 parts.pop(key, None)
