@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from undertone.records import Alert, Mention, TrendPoint
 from undertone.trends.stories import StoryIndex
+from undertone.trends.windows import HOUR_MS
 
-HOUR_MS = 3_600_000
 # Near-copies of a story of this many hours are dropped, as the watcher drops them.
 COPIES_HOURS = 24
 

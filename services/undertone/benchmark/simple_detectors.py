@@ -14,7 +14,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from undertone.benchmark.series import HOUR_MS, Series
+from undertone.benchmark.series import Series
+from undertone.trends.windows import HOUR_MS
 
 DAY_HOURS = 24
 # Nothing is usual before a day has been heard.

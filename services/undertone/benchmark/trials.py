@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from undertone.alerting.lifecycle import alert_id
-from undertone.benchmark.series import HOUR_MS, Series
+from undertone.benchmark.series import Series
 from undertone.benchmark.simple_detectors import (
     COOLDOWNS_HOURS,
     CUSTOMARY_COOLDOWN_HOURS,
@@ -26,6 +26,7 @@ from undertone.records import (
 )
 from undertone.replay.figures import Figures, figures
 from undertone.replay.result import rounded
+from undertone.trends.windows import HOUR_MS
 from undertone.truth import TruthEvent
 
 # What people bear: an alert on each subject every other month.

@@ -165,11 +165,15 @@ class _Router:
             begins = self._result.counts.begins_at_ms
             from_ms = self._span.from_ms if self._span.from_ms is not None else begins
             self._timeline = self._sinks.timeline(from_ms or 0)
+        points: Columns | None = None
         if self._timeline is not None and self._readings:
-            self._timeline.add(columns(self._readings))
+            points = columns(self._readings)
+            self._timeline.add(points)
         counted = [each for each in self._readings if self._span.counts(each.window_end)]
         if counted and self._sinks.points:
-            points = columns(counted)
+            # Only a batch that holds some of the warm-up has others than those.
+            if points is None or len(counted) < len(self._readings):
+                points = columns(counted)
             for sink in self._sinks.points:
                 sink.add(points)
         self._readings.clear()

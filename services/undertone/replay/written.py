@@ -117,8 +117,10 @@ def _read_trends(
         if timeline is not None and waiting:
             timeline.add(columns_of_records(waiting))
         counted = [point for point in waiting if span.counts(point.window_end)]
-        for point_sink in sinks.points if counted else ():
-            point_sink.add(columns_of_records(counted))
+        if counted and sinks.points:
+            points = columns_of_records(counted)
+            for point_sink in sinks.points:
+                point_sink.add(points)
         for point in counted:
             for record_sink in sinks.records:
                 record_sink.add(point)
