@@ -186,6 +186,16 @@ class AlertmanagerSettings(ConfigSection):
     repeat: DurationMs = 60_000
 
 
+class BoardSettings(ConfigSection):
+    """`undertone board`; port 0 picks a free one."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 9111
+    url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, description="where people reach it; links in notifications begin with it"
+    )
+
+
 class Settings(BaseSettings):
     """Everything that is not a watchlist or a rule."""
 
@@ -212,6 +222,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     serving: ServingSettings = ServingSettings()
+    board: BoardSettings = BoardSettings()
 
     @model_validator(mode="before")
     @classmethod
