@@ -33,6 +33,7 @@ from undertone.scoring.pipeline import RawRecord
 from undertone.scoring.stages import Job
 from undertone.scoring.watermark import Watermark
 from undertone.settings import RawTopic
+from undertone.transport import clients
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
 
     def poll(self, timeout_ms: int) -> Iterator[Job]:
         """Poll the group and the log; new records as jobs, in offset order per partition."""
-        batches = self._consumer.poll(timeout_ms=timeout_ms)
+        batches = clients.poll_group(self._consumer, timeout_ms)
         adopted = self._adopt()
         for partition, records in batches.items():
             # What was just adopted is read again, from its committed offset.

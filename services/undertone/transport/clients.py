@@ -6,7 +6,7 @@ Imported lazily by the shells only; cores never see a client.
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import Any, cast
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
@@ -78,13 +78,27 @@ def consumer(kafka: KafkaSettings, **options: Any) -> KafkaConsumer:
         "max_poll_records": 2_000,
         "max_partition_fetch_bytes": 4 << 20,
         # kafka-python 3.0.12 can join a group before it knows the partitions of the topics that it
-        # subscribes to; the member then holds none until the next refresh, by default in 5 min.
+        # subscribes to; the member then holds none until the next refresh, by default in 5 min,
+        # makes it join again.
         "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     try:
         return KafkaConsumer(**_connection(kafka, defaults | options))
     except KafkaError as error:
         raise _unreachable(kafka, error) from None
+
+
+def poll_group(client: KafkaConsumer, timeout_ms: int) -> dict[Any, list[Any]]:
+    """Poll a consumer of a group, seeing to it that a join once begun is ended.
+
+    kafka-python 3.0.12 joins again when it learns the topics' partitions after its first join, but
+    forgets the second join when `timeout_ms` passes before the group has answered: that answer is
+    never taken in, and the member holds nothing for ever while the broker thinks that it does.
+    """
+    coordinator = client._coordinator
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
+    return cast(dict[Any, list[Any]], client.poll(timeout_ms=timeout_ms))
 
 
 def producer(kafka: KafkaSettings, **options: Any) -> KafkaProducer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -49,6 +50,7 @@ class FakeConsumer:
         self.refuse_commits = False
         self.held_back: set[TopicPartition] = set()
         self._net = self
+        self._coordinator = SimpleNamespace(rejoining=False)
 
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
         return self.delivered.pop(0) if self.delivered else {}
