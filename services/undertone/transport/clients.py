@@ -5,6 +5,7 @@ Imported lazily by the shells only; cores never see a client.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from undertone.settings import KafkaSettings
 # How long a client looks for a broker when it starts (kafka-python's default is 30 s).
 BOOTSTRAP_TIMEOUT_MS = 10_000
 METADATA_MAX_AGE_MS = 5_000
+LOOK_SECONDS = 3.0
 
 
 def security_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -56,9 +58,39 @@ def _connection(kafka: KafkaSettings, options: dict[str, Any]) -> dict[str, Any]
 
 
 def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
-    return BrokerError(
-        f"no Kafka broker answers at {kafka.bootstrap} ({error})",
-        hint="Start one with `undertone broker start`, or name yours with --bootstrap HOST:PORT.",
+    """kafka-python tells only that no connection came about; a look at the first broker tells why.
+
+    Neither names a secret.
+    """
+    why, hint = _diagnosis(kafka)
+    return BrokerError(f"no Kafka broker answers at {kafka.bootstrap} ({why or error})", hint=hint)
+
+
+def _diagnosis(kafka: KafkaSettings) -> tuple[str | None, str]:
+    """Why no client comes in, where that shows, and what to do about it."""
+    host, _, port = kafka.bootstrap.split(",")[0].rpartition(":")
+    try:
+        plain = socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS)
+    except (OSError, ValueError):
+        return None, "Start one with `undertone broker start`, or name yours with --bootstrap."
+    with plain:
+        if kafka.security_protocol.endswith("SSL"):
+            try:
+                with ssl_context(kafka).wrap_socket(plain, server_hostname=host.strip("[]")):
+                    pass
+            except ssl.SSLCertVerificationError as error:
+                why = f"its certificate is not trusted: {error.verify_message}"
+                return why, "Set kafka.ssl_cafile to the authority that issued it."
+            except OSError as error:
+                return f"no TLS there: {error}", "Is kafka.security_protocol the listener's?"
+    if kafka.security_protocol.startswith("SASL"):
+        return (
+            "something listens there and ends the connection",
+            "Check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism.",
+        )
+    return (
+        "something listens there, but does not answer as a Kafka broker",
+        "Is kafka.security_protocol the listener's? Does the address belong to a broker?",
     )
 
 
