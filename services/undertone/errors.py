@@ -10,6 +10,7 @@ UndertoneError                 a message for a person, and an exit status
 │   └── TopicError             a topic is missing, was recreated, or has other partitions
 ├── ModelError                 a checkpoint cannot be loaded
 ├── AlertmanagerError          Alertmanager cannot be reached, or refuses
+├── RobotError                 a group robot cannot be reached, or refuses
 └── StateError                 the watcher's state does not belong to this log
 
 A message says what is wrong, where (file, field, record), and what to do next.
@@ -68,6 +69,10 @@ class ModelError(UndertoneError):
 
 class AlertmanagerError(UndertoneError):
     """Alertmanager could not be reached, or refused."""
+
+
+class RobotError(UndertoneError):
+    """A group robot of WeCom or DingTalk could not be reached, or refused."""
 
 
 class StateError(UndertoneError):

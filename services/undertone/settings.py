@@ -69,6 +69,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _secret_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/\S*)?", value.get_secret_value()):
+        raise ValueError("expected the robot's address: https://…")
+    return value
+
+
 def _language(value: str) -> str:
     if not re.fullmatch(rf"[a-z]{{2,3}}|{DEFAULT_MODEL}", value):
         raise ValueError(f"expected a language as a code such as zh, or {DEFAULT_MODEL}")
@@ -77,6 +83,8 @@ def _language(value: str) -> str:
 
 Language = Annotated[str, AfterValidator(_language)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+# An address that lets whoever knows it speak.
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 
 
 class KafkaSettings(ConfigSection):
@@ -196,6 +204,39 @@ class BoardSettings(ConfigSection):
     )
 
 
+class WeComSettings(ConfigSection):
+    """A group robot of WeCom."""
+
+    url: SecretUrl = Field(description="its webhook, which holds its key")
+
+
+class DingTalkSettings(ConfigSection):
+    """A group robot of DingTalk."""
+
+    url: SecretUrl = Field(description="its webhook, which holds its access token")
+    secret: SecretStr | None = Field(
+        default=None, min_length=1, description="SEC…, where its security setting is to sign"
+    )
+
+
+class NotifySettings(ConfigSection):
+    """`undertone notify`; port 0 picks a free one."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 9112
+    token: SecretStr | None = Field(
+        default=None, min_length=1, description="what Alertmanager must send; none asks for none"
+    )
+    timeout: DurationMs = Field(default=5_000, gt=0, description="of one robot's answer")
+    wecom: WeComSettings | None = None
+    dingtalk: DingTalkSettings | None = None
+
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether other machines may post, without a token."""
+        return self.token is None and self.host not in ("127.0.0.1", "::1", "localhost")
+
+
 class Settings(BaseSettings):
     """Everything that is not a watchlist or a rule."""
 
@@ -223,6 +264,7 @@ class Settings(BaseSettings):
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     serving: ServingSettings = ServingSettings()
     board: BoardSettings = BoardSettings()
+    notify: NotifySettings = NotifySettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -48,6 +48,9 @@ def configure_logging(*, verbose: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("undertone").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # The HTTP client logs whole addresses, and a robot's address holds its key.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # A broker that does not answer is told once, by the error that ends the process.
     logging.getLogger("kafka.net").setLevel(logging.WARNING if verbose else logging.CRITICAL)
 

@@ -21,8 +21,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from undertone.alerting.notice import annotations_of, one_line
 from undertone.errors import AlertmanagerError, ConfigurationError
-from undertone.records import Alert, Evidence, Severity, format_instant
+from undertone.records import Alert, Severity, format_instant
 
 Route = Literal["direct", "prometheus"]
 Identity = frozenset[tuple[str, str]]
@@ -36,7 +37,6 @@ SCRAPE_LABELS = frozenset(
 )
 _OWN_LABELS = frozenset({"alertname", "subject", "rule", "severity"})
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_EXCERPT_LIMIT = 280
 
 
 class AlertmanagerRefusalError(AlertmanagerError):
@@ -49,7 +49,7 @@ class _UnavailableError(AlertmanagerError):
 
 def label_value(text: str) -> str:
     """A label's value on one line and within the limit (200 characters)."""
-    return _one_line(text, LABEL_VALUE_LIMIT)
+    return one_line(text, LABEL_VALUE_LIMIT)
 
 
 def metric_labels(alert: Alert, severity: Severity | None = None) -> dict[str, str]:
@@ -85,7 +85,11 @@ def severities(alert: Alert) -> tuple[Severity, ...]:
 
 
 def to_payload(
-    alert: Alert, *, ends_at_ms: int, severity: Severity | None = None
+    alert: Alert,
+    *,
+    ends_at_ms: int,
+    severity: Severity | None = None,
+    board_url: str | None = None,
 ) -> dict[str, Any]:
     """One alert of POST /api/v2/alerts, of the alert's own severity or a lower one.
 
@@ -99,53 +103,20 @@ def to_payload(
         started_ms = alert.escalated_at
     return {
         "labels": identity(alert, severity),
-        "annotations": _annotations(alert),
+        "annotations": annotations_of(alert, board_url=board_url),
         "startsAt": format_instant(min(started_ms, ends_at_ms)),
         "endsAt": format_instant(ends_at_ms),
     }
 
 
-def to_payloads(alert: Alert, *, ends_at_ms: int) -> list[dict[str, Any]]:
+def to_payloads(
+    alert: Alert, *, ends_at_ms: int, board_url: str | None = None
+) -> list[dict[str, Any]]:
     """The alert in every severity that it has been told with."""
-    return [to_payload(alert, ends_at_ms=ends_at_ms, severity=each) for each in severities(alert)]
-
-
-def _annotations(alert: Alert) -> dict[str, str]:
-    """What people read. Texts are untrusted: one line each, cut, no control characters."""
-    factors = ", ".join(f"{name} ×{value:.2g}" for name, value in alert.factors)
-    tipping = alert.tipping.message_id
-    evidence = "\n".join(
-        f"- {_evidence_line(item)}{' ← tipped the rule' if item.message_id == tipping else ''}"
-        for item in alert.evidence
-    )
-    measured = (
-        f"{alert.signal.replace('_', ' ')} {alert.observed:.3g} in {alert.window}, "
-        f"usually {alert.expected:.3g} (surprise {alert.surprise:.1f})"
-    )
-    name = _one_line(alert.name, LABEL_VALUE_LIMIT)
-    return {
-        "summary": f"{name}: {measured}",
-        "description": f"{measured}\nFactors: {factors}\n{evidence}".rstrip(),
-        "factors": factors,
-        "detected_at": format_instant(alert.detected_at),
-        "alert_id": alert.id,
-        "rules_version": alert.rules_version,
-        "model": _one_line(alert.model, LABEL_VALUE_LIMIT),
-        "notified": "direct",
-    }
-
-
-def _evidence_line(item: Evidence) -> str:
-    where = f"{_one_line(item.source, 80)}, {format_instant(item.published_at)}"
-    line = f"{_one_line(item.excerpt, _EXCERPT_LIMIT)} ({where})"
-    if item.url and item.url.startswith(("http://", "https://")):
-        line += f" {_one_line(item.url, 2048)}"
-    return line
-
-
-def _one_line(text: str, limit: int) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return [
+        to_payload(alert, ends_at_ms=ends_at_ms, severity=each, board_url=board_url)
+        for each in severities(alert)
+    ]
 
 
 class AlertmanagerClient:
@@ -215,7 +186,7 @@ class AlertmanagerClient:
             ) from None
         if answer.is_success:
             return answer
-        message = f"{self._shown_url} answered {answer.status_code}: {_one_line(answer.text, 300)}"
+        message = f"{self._shown_url} answered {answer.status_code}: {one_line(answer.text, 300)}"
         if answer.status_code >= 500 or answer.status_code == 429:
             raise _UnavailableError(message)
         raise AlertmanagerRefusalError(

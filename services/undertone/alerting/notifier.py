@@ -48,6 +48,7 @@ class Notifier:
 
     `client` none: no Alertmanager is configured, and all alerts take the Prometheus route.
     `set_notified(alert_id, route)` is told each alert's route (Exposition.set_notified).
+    `board_url` is where links to the alerts' evidence begin; none makes none.
     Call `start` and `close`, or use it as a context manager.
     """
 
@@ -58,11 +59,13 @@ class Notifier:
         set_notified: Callable[[str, Route], None],
         wall_clock_ms: Callable[[], int],
         repeat_ms: int = 60_000,
+        board_url: str | None = None,
     ) -> None:
         self._client = client
         self._set_notified = set_notified
         self._wall_clock_ms = wall_clock_ms
         self._repeat_ms = repeat_ms
+        self._board_url = board_url
         self._lifetime_ms = max(LIFETIME_MS, 4 * repeat_ms)
         self._open: dict[str, _Open] = {}
         self._on_prometheus: dict[str, int] = {}  # alert id → partition
@@ -200,7 +203,7 @@ class Notifier:
             ends_at_ms = now_ms
             if alert.state is AlertState.FIRING:
                 ends_at_ms += self._lifetime_ms
-            payloads += to_payloads(alert, ends_at_ms=ends_at_ms)
+            payloads += to_payloads(alert, ends_at_ms=ends_at_ms, board_url=self._board_url)
         try:
             client.push(payloads)
         except AlertmanagerRefusalError as error:

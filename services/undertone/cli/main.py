@@ -26,6 +26,7 @@ COMMANDS = {
     "score": "score",
     "watch": "watch",
     "serve": "serve",
+    "notify": "notify",
     "classify": "classify",
     "train": "train",
     "evaluate": "evaluate",

@@ -102,6 +102,7 @@ def command(
         set_notified=exposition.set_notified,
         wall_clock_ms=lambda: int(time.time() * 1000),
         repeat_ms=alertmanager.repeat,
+        board_url=settings.board.url,
     )
     with notifier:
         received = run_worker(settings, lambda: Watch(watch_config), Outlets(exposition, notifier))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import socket
 from collections.abc import Callable
 
 import uvicorn
 from prometheus_client import CollectorRegistry
 
 from undertone.errors import ModelError, UndertoneError
+from undertone.listening import listen, url_of
 from undertone.serving.app import build_app
 from undertone.serving.metrics import ServeMetrics
 from undertone.serving.model_thread import ModelThread
@@ -17,7 +17,6 @@ from undertone.settings import ServingSettings
 from undertone_models.classifier import SentimentClassifier
 
 THREAD_END_SECONDS = 5.0
-BACKLOG = 512
 
 
 class ServeService:
@@ -29,9 +28,8 @@ class ServeService:
         `url` is where it listens, with the port that was taken. Raises UndertoneError where the
         address cannot be had.
         """
-        self._socket = _listening(settings.host, settings.port)
-        host, port = self._socket.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._socket = listen(settings.host, settings.port, section="serving")
+        self.url = url_of(self._socket)
         registry = CollectorRegistry()
         metrics = ServeMetrics(registry)
         self._model = ModelThread(load, metrics, queue_pairs=settings.queue_pairs, on_end=self.stop)
@@ -67,25 +65,3 @@ class ServeService:
             raise ModelError("out of memory", hint="Lower model.token_budget, and start it again.")
         if fault is not None:
             raise ModelError(f"the model has stopped: {type(fault).__name__}: {fault}") from fault
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        opened = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise UndertoneError(f"cannot serve on {host}: {error.strerror}") from None
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        opened.listen(BACKLOG)
-    except OSError as error:
-        opened.close()
-        raise UndertoneError(
-            f"cannot serve on {host}:{port}: {error.strerror}",
-            hint="Set serving.port, or --port, to a free port (0 picks one).",
-        ) from None
-    opened.setblocking(False)
-    return opened
