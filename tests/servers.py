@@ -156,13 +156,22 @@ def _wait_until_ready(process: subprocess.Popen[bytes], ready_url: str, log_file
 
 
 @contextmanager
-def alertmanager(directory: Path, webhook_url: str, token: str) -> Iterator[str]:
-    """Run Alertmanager with the shipped configuration; yields its URL."""
+def alertmanager(
+    directory: Path,
+    webhook_url: str,
+    token: str,
+    change: Callable[[dict[str, Any]], None] = lambda document: None,
+) -> Iterator[str]:
+    """Run Alertmanager with the shipped configuration, as `change` changes it; yields its URL."""
     program = binary("prometheus-alertmanager", "alertmanager")
     document = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
     for route in (document["route"], *document["route"]["routes"]):
         route["group_wait"] = route["group_interval"] = "1s"
     document["receivers"][0]["webhook_configs"][0]["url"] = webhook_url
+    document["templates"] = [
+        str(DEPLOY / "alertmanager" / pattern) for pattern in document["templates"]
+    ]
+    change(document)
     (directory / "secrets").mkdir(parents=True)
     (directory / "secrets" / "webhook-token").write_text(token)
     configuration = directory / "alertmanager.yml"

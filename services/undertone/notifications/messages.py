@@ -17,13 +17,15 @@ from undertone.notifications.payload import Payload, PostedAlert
 # Headlines are cut first, then left out, then whole alerts, until a message fits.
 _HEADLINE_CUTS = (280, 140, 60, 0)
 _TEXT_LIMIT = 500
+# DingTalk may be set to take only messages that hold a keyword: this one always stands.
+SIGNED = "— undertone"
 _LINK_LIMIT = 500  # longer addresses leave no room for the words
 _INERT = str.maketrans("<>[]`*_#~\\|&", "＜＞［］｀＊＿＃～＼｜＆")
 
 
 @dataclass(frozen=True)
 class Message:
-    """`title` is plain (what a list of chats shows); `text` is Markdown and begins with it."""
+    """`title` is plain (what a list of chats shows); `text` is Markdown."""
 
     title: str
     text: str
@@ -39,12 +41,12 @@ def to_message(payload: Payload, *, limit_bytes: int, line_end: str = "\n") -> M
     tries = [(len(alerts), cut) for cut in _HEADLINE_CUTS]
     tries += [(count, 0) for count in range(len(alerts) - 1, 0, -1)]
     for count, headline_limit in tries:
-        lines = [f"**{title}**"]
+        lines: list[str] = []
         for alert in alerts[:count]:
-            lines += _told(alert, headline_limit, alone=len(alerts) == 1)
+            lines += _told(alert, headline_limit)
         if more := len(alerts) - count + payload.left_out:
             lines.append(f"… and {more} more")
-        text = line_end.join(lines)
+        text = line_end.join([*(lines or [title]), SIGNED])
         if len(text.encode()) <= limit_bytes:
             return Message(title, text)
     return Message(title, _cut(title, limit_bytes))
@@ -60,26 +62,21 @@ def _title(alerts: list[PostedAlert]) -> str:
         return "A notification without alerts"
     first = alerts[0]
     more = f" (+{len(alerts) - 1} more)" if len(alerts) > 1 else ""
-    return f"【{_state(first)}】{_summary(first)}{more}"
+    return f"{_heading(first)}{more}"
 
 
-def _state(alert: PostedAlert) -> str:
-    if alert.status == "resolved":
-        return "RESOLVED"
-    return inert(alert.labels.get("severity", "firing"), 20).upper()
-
-
-def _summary(alert: PostedAlert) -> str:
+def _heading(alert: PostedAlert) -> str:
     labels = alert.labels
+    severity = labels.get("severity") or "firing"
+    state = "RESOLVED" if alert.status == "resolved" else inert(severity, 20).upper()
     name = " ".join(filter(None, [labels.get("alertname", "alert"), labels.get("subject")]))
-    return inert(alert.annotations.get("summary") or name, 300)
+    return f"【{state}】{inert(alert.annotations.get('summary') or name, 300)}"
 
 
-def _told(alert: PostedAlert, headline_limit: int, *, alone: bool) -> Iterator[str]:
+def _told(alert: PostedAlert, headline_limit: int) -> Iterator[str]:
     """The lines of one alert: what, how unusual, why, headlines, and where to look."""
     said = alert.annotations
-    if not alone:
-        yield f"**【{_state(alert)}】{_summary(alert)}**"
+    yield f"**{_heading(alert)}**"
     if alert.status == "firing":
         if unusual := said.get("unusual"):
             yield f"How unusual: {inert(unusual)}"
