@@ -180,6 +180,21 @@ def test_links_are_links(stack: Stack) -> None:
         assert f"[Open the evidence]({BOARD}/alerts/links-1)" in text
 
 
+def test_of_several_rules_the_loudest_gives_the_title_and_its_link(stack: Stack) -> None:
+    severities = {"several-1": "info", "several-2": "critical", "several-3": "warning"}
+    for name, severity in severities.items():
+        alert = made_alert(id=name, rule=name, name=name, subject="several", severity=severity)
+        stack.notifier.alert(alert, 0)
+    stack.notifier.push_due()
+    (slack, *_), (mail, *_), (wecom, *_), (dingtalk, *_) = stack.told("several-3", 1)
+    (attachment,) = slack["attachments"]
+    assert attachment["title_link"] == f"{BOARD}/alerts/several-2"
+    assert attachment["color"] == "danger"
+    for title in (attachment["title"], mail["Subject"], wecom, dingtalk["title"]):
+        assert title.lstrip("*")[1:].startswith("CRITICAL")
+        assert "several-2" in title.splitlines()[0]
+
+
 def test_a_rise_in_severity_is_told_once_and_its_end_once(stack: Stack) -> None:
     alert = made_alert(subject="rising")
     stack.push(alert)
