@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check format bench chaos wheel clean help
+.PHONY: demo test check format bench chaos fuzz wheel clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,6 +31,10 @@ bench: $(VENV)/installed-dev  ## every benchmark, as JSON lines
 
 chaos: $(VENV)/installed-dev  ## the long fault-injection tests
 	$(PYTEST) -m chaos $(ARGS)
+
+fuzz: $(VENV)/installed-dev  ## 100,000 hostile inputs of each kind, guided by coverage
+	$(PIP) -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
 wheel: $(VENV)/installed-dev  ## dist/undertone-*.whl
 	$(BIN)/python -m hatchling build -t wheel
