@@ -186,6 +186,20 @@ class ServingSettings(ConfigSection):
         return self.token is None and self.host not in ("127.0.0.1", "::1", "localhost")
 
 
+class WatchSettings(ConfigSection):
+    """How a `watch` worker stands in its consumer group."""
+
+    instance_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Kafka's group.instance.id: a worker that comes back under it in time causes "
+        "no rebalance; unique to each worker",
+    )
+    session_timeout: DurationMs = Field(
+        default=10_000, ge=6_000, le=1_800_000, description="until a silent worker counts as gone"
+    )
+
+
 class AlertmanagerSettings(ConfigSection):
     """Where `watch` pushes alerts itself; none leaves it to the Prometheus rules."""
 
@@ -261,6 +275,7 @@ class Settings(BaseSettings):
     windows: tuple[DurationMs, ...] = (300_000, 3_600_000, 86_400_000)
     allowed_lateness: DurationMs = 3_600_000
     metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings = WatchSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     serving: ServingSettings = ServingSettings()
     board: BoardSettings = BoardSettings()

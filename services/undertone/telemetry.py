@@ -1,4 +1,4 @@
-"""Logs and the metrics server, set up once by each service.
+"""Logs, readiness and the metrics server, set up once by each service.
 
 Logs go to standard error: one event a line, JSON when it is not a terminal.
 """
@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from undertone.errors import UndertoneError
 
 FAILURES_LOGGED = 20
+SILENT_SECONDS = 30.0
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +60,37 @@ def configure_logging(*, verbose: bool = False) -> None:
     logging.getLogger("kafka.net").setLevel(logging.WARNING if verbose else logging.CRITICAL)
 
 
-def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> int | None:
-    """Serve `registry` at http://host:port/metrics; returns the port taken, none where not served.
+class Readiness:
+    """Whether a service does its work, as its own loop last said. May be asked from any thread.
 
-    Raises UndertoneError where the port is in use.
+    It is not ready before it says so, nor when its loop has said nothing for `SILENT_SECONDS`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: tuple[float, str | None] = (clock(), "it is starting")
+
+    def say(self, why_not: str | None) -> None:
+        """It is ready (None), or why it is not."""
+        self._said = (self._clock(), why_not)
+
+    @property
+    def why_not(self) -> str | None:
+        """None where it is ready."""
+        said_at, why_not = self._said
+        silent_seconds = self._clock() - said_at
+        if why_not is None and silent_seconds > SILENT_SECONDS:
+            return f"its loop has stood still for {silent_seconds:.0f} s"
+        return why_not
+
+
+def serve_metrics(
+    registry: CollectorRegistry, host: str, port: int | None, readiness: Readiness | None = None
+) -> int | None:
+    """Serve `/metrics`, `/livez` and `/readyz`; returns the port taken, none where not served.
+
+    `/livez` answers 200 while the process does; `/readyz` 200, or 503 with the reason. Raises
+    UndertoneError where the port is in use.
     """
     if port is None:
         return None
@@ -69,7 +101,29 @@ def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> i
             f"cannot serve metrics on {host}:{port}: {error.strerror}",
             hint="Set metrics.score_port or metrics.watch_port to a free port (0 picks one).",
         ) from None
+    server.set_app(_with_health(make_wsgi_app(registry), readiness or _always_ready()))
     return int(server.server_port)
+
+
+def _always_ready() -> Readiness:
+    readiness = Readiness(clock=lambda: 0.0)
+    readiness.say(None)
+    return readiness
+
+
+def _with_health(metrics: WsgiApp, readiness: Readiness) -> WsgiApp:
+    """The metrics with the two paths that a supervisor asks for beside them."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path not in ("/livez", "/readyz"):
+            return metrics(environ, start_response)
+        why_not = readiness.why_not if path == "/readyz" else None
+        status = "200 OK" if why_not is None else "503 Service Unavailable"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{why_not or 'ok'}\n".encode()]
+
+    return app
 
 
 class FailureLog:

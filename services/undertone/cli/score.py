@@ -48,7 +48,7 @@ def command(
     from undertone.scoring.routing import load_detector
     from undertone.scoring.service import ScoreService
     from undertone.settings import DEFAULT_MODEL, load_settings
-    from undertone.telemetry import configure_logging, serve_metrics
+    from undertone.telemetry import Readiness, configure_logging, serve_metrics
     from undertone.watchlist.subjects import load_watchlist
     from undertone_models.checkpoint import CheckpointError
     from undertone_models.classifier import load_classifier
@@ -80,7 +80,8 @@ def command(
         raise ModelError(error.message, hint=error.hint) from None
     registry = CollectorRegistry()
     port = settings.metrics.score_port if metrics_port is None else metrics_port
-    served = serve_metrics(registry, settings.metrics.host, port)
+    readiness = Readiness()
+    served = serve_metrics(registry, settings.metrics.host, port, readiness)
     if served is not None:
         err.print(f"metrics: http://{settings.metrics.host}:{served}/metrics")
     by_language = {language: loaded[path] for language, path in paths.items()}
@@ -91,6 +92,7 @@ def command(
         registry,
         by_language=by_language,
         detect=load_detector(by_language) if by_language else None,
+        readiness=readiness,
     )
     received: list[int] = []
 

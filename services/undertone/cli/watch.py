@@ -52,7 +52,7 @@ def command(
     from undertone.alerting.rules import load_rules
     from undertone.errors import ConfigurationError
     from undertone.settings import load_settings
-    from undertone.telemetry import configure_logging, serve_metrics
+    from undertone.telemetry import Readiness, configure_logging, serve_metrics
     from undertone.watch.agent import Outlets
     from undertone.watch.core import Watch, WatchConfig, watched_subjects
     from undertone.watch.exposition import Exposition
@@ -81,7 +81,8 @@ def command(
     )
     registry = CollectorRegistry()
     port = settings.metrics.watch_port if metrics_port is None else metrics_port
-    served = serve_metrics(registry, settings.metrics.host, port)
+    readiness = Readiness()
+    served = serve_metrics(registry, settings.metrics.host, port, readiness)
     if served is not None:
         err.print(f"metrics: http://{settings.metrics.host}:{served}/metrics")
     alertmanager = settings.alertmanager
@@ -105,6 +106,12 @@ def command(
         board_url=settings.board.url,
     )
     with notifier:
-        received = run_worker(settings, lambda: Watch(watch_config), Outlets(exposition, notifier))
+        received = run_worker(
+            settings,
+            lambda: Watch(watch_config),
+            Outlets(exposition, notifier),
+            session_timeout_seconds=settings.watch.session_timeout / 1000,
+            readiness=readiness,
+        )
     if received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)

@@ -107,6 +107,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
         self._held: dict[TopicPartition, _Held] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._answered_at = clocks.monotonic()
+        self._joined, self._answers = False, True
         self.advanced = False
         """Whether some `complete_until` advanced since it was last set to False."""
 
@@ -119,6 +120,15 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
     def in_flight_bytes(self) -> int:
         """About what they hold in memory."""
         return sum(held.ledger.in_flight_bytes for held in self._held.values())
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """None where this scorer reads what its group gave it, be that nothing."""
+        if not self._joined:
+            return "it has not joined its consumer group, or waits for a rebalance"
+        if missing := len(self._assigned - self._held.keys()):
+            return f"it has yet to take up {missing} raw partitions"
+        return None if self._answers else "the broker does not answer"
 
     def poll(self, timeout_ms: int) -> Iterator[Job]:
         """Poll the group and the log; new records as jobs, in offset order per partition."""
@@ -174,8 +184,10 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
                     hint="Start `undertone score` again when it does.",
                 ) from None
             log.warning("the broker does not answer (%s); trying again", type(error).__name__)
+            self._answers = False
         else:
             self._answered_at = self._clocks.monotonic()
+            self._answers = True
         self.settle()
 
     def commit(self) -> None:
@@ -203,11 +215,13 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """The group gave us these; they are taken up after this very poll."""
+        self._joined = True
         self._assigned |= set(assigned)
         log.info("reads %s", ", ".join(sorted(f"{tp.topic}[{tp.partition}]" for tp in assigned)))
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish and commit what can be done soon, drop the rest."""
+        self._joined = False
         deadline = self._clocks.monotonic() + self._limits.revoke_seconds
         mine = [partition for partition in revoked if partition in self._held]
         while not self._faulted() and self._clocks.monotonic() < deadline:
@@ -225,6 +239,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
 
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """They belong to others already: commit nothing."""
+        self._joined = False
         self._drop(lost)
 
     def _drop(self, partitions: Collection[TopicPartition]) -> None:

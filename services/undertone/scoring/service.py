@@ -37,6 +37,7 @@ from undertone.scoring.routing import Detect, LanguageRouter
 from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Stage, Tokenising
 from undertone.scoring.topic_clocks import check_raw_clocks
 from undertone.settings import DEFAULT_MODEL, Settings
+from undertone.telemetry import Readiness
 from undertone.transport import clients
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watchlist.matcher import Matcher
@@ -46,6 +47,7 @@ from undertone_models.classifier import SentimentClassifier
 log = logging.getLogger(__name__)
 
 FOR_EVER_MS = 10 * 365 * 86_400_000
+STOPPING = "it is stopping"
 UNBOUNDED = 2**31  # bounded all the same, by what the consumer is let read
 
 
@@ -63,10 +65,12 @@ class ScoreService:
         detect: Detect | None = None,
         limits: Limits = DEFAULT_LIMITS,
         clocks: Clocks = SYSTEM_CLOCKS,
+        readiness: Readiness | None = None,
     ) -> None:
         """`by_language`: those that read a language instead of `classifier`; they need `detect`."""
         self._settings, self._limits, self._clocks = settings, limits, clocks
         self._names = TopicNames(settings.prefix)
+        self._readiness = readiness or Readiness()
         self._metrics = ScoreMetrics(registry)
         self._topics = {topic.name: topic for topic in settings.effective_raw_topics}
         router = LanguageRouter(by_language, detect) if by_language and detect else None
@@ -207,6 +211,7 @@ class ScoreService:
         """Settle, commit and publish whatever is due."""
         now, limits = self._clocks.monotonic(), self._limits
         partitions.settle()
+        self._readiness.say(partitions.why_not_ready)
         if now - self._last_claim >= limits.progress_seconds:
             self._last_claim = now
             partitions.claim_ends()
@@ -237,6 +242,7 @@ class ScoreService:
 
     def _drain(self, partitions: OwnedPartitions) -> None:
         """Finish what is in flight within a bound, and commit."""
+        self._readiness.say(STOPPING)
         deadline = self._clocks.monotonic() + self._limits.stop_seconds
         while partitions.in_flight:
             if self._clocks.monotonic() > deadline:

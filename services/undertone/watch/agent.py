@@ -131,6 +131,7 @@ class WatchAgent:
             place=self.place,
             on_revoked=self.revoke,
             session_timeout_seconds=session_timeout_seconds,
+            instance_id=settings.watch.instance_id,
         )
         mentions = self.app.topic(
             log.mentions,

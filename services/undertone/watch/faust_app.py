@@ -216,8 +216,12 @@ def build_app(
     place: Place,
     on_revoked: Callable[[], None],
     session_timeout_seconds: float,
+    instance_id: str | None = None,
 ) -> tuple[WatchApp, StateTable]:
-    """The application and its table; the environment plays no part in their settings."""
+    """The application and its table; the environment plays no part in their settings.
+
+    `instance_id` makes its worker a static member of the group.
+    """
     app = WatchApp(
         log=log,
         place=place,
@@ -239,6 +243,7 @@ def build_app(
         broker_rebalance_timeout=60.0,
         broker_max_poll_records=2_000,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_id,
         consumer_max_fetch_size=4 << 20,
         producer_acks=-1,
         producer_request_timeout=120.0,

@@ -15,6 +15,7 @@ from faust.exceptions import ConsumerNotStarted, FaustError
 
 from undertone.errors import BrokerError, StateError, TopicError, UndertoneError
 from undertone.settings import Settings
+from undertone.telemetry import Readiness
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watch.agent import SESSION_TIMEOUT_SECONDS, Outlets, WatchAgent
 from undertone.watch.changelog import changelog_spec
@@ -49,6 +50,7 @@ def run_worker(
     session_timeout_seconds: float = SESSION_TIMEOUT_SECONDS,
     stuck_seconds: float = STUCK_SECONDS,
     on_ready: Callable[[], None] | None = None,
+    readiness: Readiness | None = None,
 ) -> signal.Signals | None:
     """Watch until SIGTERM or SIGINT, which is returned. `new_core` makes one partition's core.
 
@@ -66,6 +68,7 @@ def run_worker(
                 session_timeout_seconds=session_timeout_seconds,
                 stuck_seconds=stuck_seconds,
                 on_ready=on_ready,
+                readiness=readiness or Readiness(),
             )
         )
 
@@ -96,6 +99,7 @@ async def _serve(
     session_timeout_seconds: float,
     stuck_seconds: float,
     on_ready: Callable[[], None] | None,
+    readiness: Readiness,
 ) -> signal.Signals | None:
     agent = WatchAgent(
         settings,
@@ -111,11 +115,12 @@ async def _serve(
         loop.add_signal_handler(number, _settle, stop, number)
     work = [
         asyncio.create_task(_start(agent, on_ready)),
-        asyncio.create_task(_follow(agent, outlets, stuck_seconds)),
+        asyncio.create_task(_follow(agent, outlets, stuck_seconds, readiness)),
     ]
     failure = await _wait_for_end(stop, asyncio.create_task(_crashed(agent.app)), work)
     if failure is not None:
         logger.error("stopping: %s", _readable(failure, settings))
+    readiness.say("it is stopping")
     guard = _end_by_force(STOP_SECONDS if failure is None else FAILED_STOP_SECONDS)
     try:
         await agent.app.stop()
@@ -186,7 +191,9 @@ def _end_by_force(seconds: float) -> threading.Timer:
     return timer
 
 
-async def _follow(agent: WatchAgent, outlets: Outlets, stuck_seconds: float) -> None:
+async def _follow(
+    agent: WatchAgent, outlets: Outlets, stuck_seconds: float, readiness: Readiness
+) -> None:
     """Compare the cursors with the log's ends; raise UndertoneError when nothing moves for long."""
     loop = asyncio.get_running_loop()
     seen: object = None
@@ -198,6 +205,7 @@ async def _follow(agent: WatchAgent, outlets: Outlets, stuck_seconds: float) -> 
         if answering != (ends is not None):
             answering = ends is not None
             logger.warning("Kafka answers again" if answering else "Kafka does not answer")
+        readiness.say(_why_not_ready(agent, ends))
         behind = ends is None or _lag(agent, outlets, ends) > 0
         progress = _progress(agent)
         if progress != seen or not behind:
@@ -223,6 +231,18 @@ async def _ends(agent: WatchAgent) -> dict[int, int] | None:
     except Exception as error:
         logger.debug("cannot read the log's end: %r", error)
         return None
+
+
+def _why_not_ready(agent: WatchAgent, ends: Mapping[int, int] | None) -> str | None:
+    """None where this worker watches what its group gave it, be that nothing."""
+    if ends is None:
+        return "Kafka does not answer"
+    if agent.table.recovered_generation != agent.app.consumer_generation_id:
+        return "it has not joined its group, or reads its state from the changelog"
+    missing = ends.keys() - agent.partitions.keys()
+    if missing:
+        return f"it has yet to take up mentions partitions {sorted(missing)}"
+    return None
 
 
 def _lag(agent: WatchAgent, outlets: Outlets, ends: Mapping[int, int]) -> int:

@@ -278,3 +278,40 @@ def test_a_short_outage_is_endured_and_a_long_one_ends_the_process(scorer: Score
     scorer.consumer.now += 15
     with pytest.raises(BrokerError, match="has not answered for 30 s"):
         scorer.owned.claim_ends()
+
+
+def test_a_scorer_outside_its_group_is_not_ready() -> None:
+    assert "has not joined" in str(Scorer().owned.why_not_ready)
+
+
+def test_a_scorer_that_has_yet_to_take_up_its_partitions_is_not_ready() -> None:
+    scorer = Scorer()
+    scorer.assign()
+    assert "take up 1 raw partitions" in str(scorer.owned.why_not_ready)
+    scorer.poll()
+    assert scorer.owned.why_not_ready is None
+
+
+def test_a_scorer_whose_group_gave_it_nothing_is_ready() -> None:
+    scorer = Scorer()
+    asyncio.run(scorer.owned.on_partitions_assigned(set()))
+    assert scorer.owned.why_not_ready is None
+
+
+def test_a_scorer_in_a_rebalance_is_not_ready(scorer: Scorer) -> None:
+    scorer.revoke()
+    assert "waits for a rebalance" in str(scorer.owned.why_not_ready)
+
+
+def test_a_scorer_that_lost_its_partitions_is_not_ready(scorer: Scorer) -> None:
+    asyncio.run(scorer.owned.on_partitions_lost({NEWS}))
+    assert "waits for a rebalance" in str(scorer.owned.why_not_ready)
+
+
+def test_a_scorer_whose_broker_does_not_answer_is_not_ready(scorer: Scorer) -> None:
+    scorer.consumer.ends = KafkaConnectionError()
+    scorer.owned.claim_ends()
+    assert scorer.owned.why_not_ready == "the broker does not answer"
+    scorer.consumer.ends = {}
+    scorer.owned.claim_ends()
+    assert scorer.owned.why_not_ready is None
