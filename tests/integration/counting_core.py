@@ -13,12 +13,13 @@ from collections.abc import Mapping
 
 from undertone.errors import UndertoneError
 from undertone.records import Alert, Mention, Progress, TrendPoint
-from undertone.settings import KafkaSettings, RawTopic, Settings
+from undertone.settings import KafkaSettings, RawTopic, Settings, WatchSettings
 from undertone.watch.worker import quieten_clients, run_worker
 
 BREAKS_CORE = "breaks-the-core"
 GIANT, GIANT_BYTES = "giant", 5_000_000  # such a subject has one more part, of this size
 STUCK_SECONDS = float(os.environ.get("COUNTING_CORE_STUCK", "120"))
+INSTANCE = os.environ.get("COUNTING_CORE_INSTANCE")
 EVERY = int(os.environ.get("COUNTING_CORE_EVERY", "1"))  # mentions for each trend point
 
 
@@ -138,6 +139,7 @@ def counting_settings(bootstrap: str, prefix: str, partitions: int) -> Settings:
         kafka=KafkaSettings(bootstrap=bootstrap),
         raw_topics=(RawTopic(name=f"{prefix}.raw.news", clock="recorded", partitions=1),),
         mentions_partitions=partitions,
+        watch=WatchSettings(instance_id=INSTANCE),
     )
 
 

@@ -169,3 +169,25 @@ def test_without_a_broker_it_says_so_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "no Kafka broker answers at 127.0.0.1:1" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_static_member_that_comes_back_in_time_disturbs_nobody(
+    scene: Scene, number: signal.Signals
+) -> None:
+    def taken_up(worker: int) -> int:
+        return scene.output(worker).read_text().count("at offset")
+
+    scene.send(100)
+    scene.start(instance="watch-0", session_seconds=60)
+    scene.wait(lambda: taken_up(0) == 2, "both partitions")
+    gone = scene.start(instance="watch-1", session_seconds=60)
+    scene.wait(lambda: (taken_up(0), taken_up(1)) == (3, 1), "one partition each")
+    gone.send_signal(number)
+    gone.wait(30)
+    scene.send(100)
+    scene.start(instance="watch-1", session_seconds=60)
+    scene.wait_until_done()
+    assert (taken_up(0), taken_up(2)) == (3, 1)
+    _, counts, sums = scene.state()
+    assert counts == sums == dict(scene.sent)

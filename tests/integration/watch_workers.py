@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,17 +44,22 @@ class Scene:
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
         self._raw_offset = 0
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a worker; what it says is kept in a file."""
+    def start(
+        self, *, instance: str = "", session_seconds: int = SESSION_SECONDS
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker, a static member under `instance`; what it says is kept in a file."""
         arguments = [
             self.settings.kafka.bootstrap,
             self.settings.prefix,
             str(self.settings.mentions_partitions),
-            str(SESSION_SECONDS),
+            str(session_seconds),
         ]
         with self.output(len(self.workers)).open("wb") as output:
             worker = subprocess.Popen(
-                [sys.executable, str(WORKER), *arguments], stdout=output, stderr=output
+                [sys.executable, str(WORKER), *arguments],
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **({"COUNTING_CORE_INSTANCE": instance} if instance else {})},
             )
         self.workers.append(worker)
         return worker

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 FOR_EVER_MS = 10 * 365 * 86_400_000
 STOPPING = "it is stopping"
+# A thread that is still in the model when Python ends aborts the process: wait for its batch.
+STAGE_SECONDS = 5.0
 UNBOUNDED = 2**31  # bounded all the same, by what the consumer is let read
 
 
@@ -173,11 +175,13 @@ class ScoreService:
             self._note_fault(fault)
             raise
         finally:
+            for stage in stages:
+                stage.stop()
             for queue in chain.from_iterable(self._queues.values()):
                 queue.close()
             sender.close(self._limits.stop_seconds, discard=self._fault is not None)
         for stage in stages:
-            stage.join(1.0)
+            stage.join(STAGE_SECONDS)
 
     def _start_stages(self, sender: Sender) -> list[Stage]:
         metrics = self._metrics

@@ -65,18 +65,23 @@ class Lane:
 
 
 class Stage(threading.Thread):
-    """A thread that repeats `step` until it returns False; a fault goes to `on_fault`."""
+    """A thread that repeats `step` until it returns False, or is stopped; faults: `on_fault`."""
 
     def __init__(
         self, name: str, step: Callable[[], bool], on_fault: Callable[[BaseException], None]
     ) -> None:
         super().__init__(name=f"score-{name}", daemon=True)
         self._step, self._on_fault = step, on_fault
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End after the step at hand, whatever has queued."""
+        self._stopping.set()
 
     def run(self) -> None:
         """Work until there is no more, or a fault."""
         try:
-            while self._step():
+            while not self._stopping.is_set() and self._step():
                 pass
         except BaseException as fault:
             self._on_fault(fault)
