@@ -26,6 +26,7 @@ from undertone.scoring.partitions import Limits
 from undertone.scoring.pipeline import RawRecord, Reader, Reading, mentions_of
 from undertone.scoring.service import ScoreService
 from undertone.settings import KafkaSettings, RawTopic, Settings
+from undertone.telemetry import Readiness
 from undertone.transport import clients
 from undertone.transport.codec import decode_watch_record, tick_headers
 from undertone.transport.embedded_broker import EmbeddedBroker
@@ -243,12 +244,20 @@ class Log:
 
 @contextmanager
 def scorer(
-    settings: Settings, classifier: StubClassifier | None = None, limits: Limits = LIMITS
+    settings: Settings,
+    classifier: StubClassifier | None = None,
+    limits: Limits = LIMITS,
+    readiness: Readiness | None = None,
 ) -> Iterator[CollectorRegistry]:
     """A scorer in a thread, stopped and checked at the end."""
     registry = CollectorRegistry()
     service = ScoreService(
-        settings, watchlist(), classifier or StubClassifier(), registry, limits=limits
+        settings,
+        watchlist(),
+        classifier or StubClassifier(),
+        registry,
+        limits=limits,
+        readiness=readiness,
     )
     faults: list[BaseException] = []
 
@@ -502,3 +511,17 @@ def test_no_broker_is_told(watchlist_file: str) -> None:
     )
     assert isinstance(error, BrokerError)
     assert "127.0.0.1:9" in str(error)
+
+
+def test_a_scorer_is_ready_from_its_joining_to_its_stopping(
+    broker: EmbeddedBroker, prefix: str
+) -> None:
+    settings, readiness = recorded_settings(broker, prefix), Readiness()
+    send_raw(settings, range(20))
+    assert readiness.why_not == "it is starting"
+    log = Log(settings)
+    with scorer(settings, readiness=readiness):
+        log.read_until(Log.is_complete)
+        assert readiness.why_not is None
+    assert readiness.why_not == "it is stopping"
+    log.close()

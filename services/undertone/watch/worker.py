@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -205,7 +205,8 @@ async def _follow(
         if answering != (ends is not None):
             answering = ends is not None
             logger.warning("Kafka answers again" if answering else "Kafka does not answer")
-        readiness.say(_why_not_ready(agent, ends))
+        recovered = agent.table.recovered_generation == agent.app.consumer_generation_id
+        readiness.say(why_not_ready(ends, agent.partitions, recovered=recovered))
         behind = ends is None or _lag(agent, outlets, ends) > 0
         progress = _progress(agent)
         if progress != seen or not behind:
@@ -233,16 +234,19 @@ async def _ends(agent: WatchAgent) -> dict[int, int] | None:
         return None
 
 
-def _why_not_ready(agent: WatchAgent, ends: Mapping[int, int] | None) -> str | None:
-    """None where this worker watches what its group gave it, be that nothing."""
-    if ends is None:
+def why_not_ready(
+    assigned: Iterable[int] | None, held: Container[int], *, recovered: bool
+) -> str | None:
+    """None where this worker watches what its group gave it, be that nothing.
+
+    `assigned` is None where Kafka does not answer; `recovered` since the last rebalance.
+    """
+    if assigned is None:
         return "Kafka does not answer"
-    if agent.table.recovered_generation != agent.app.consumer_generation_id:
+    if not recovered:
         return "it has not joined its group, or reads its state from the changelog"
-    missing = ends.keys() - agent.partitions.keys()
-    if missing:
-        return f"it has yet to take up mentions partitions {sorted(missing)}"
-    return None
+    missing = sorted(partition for partition in assigned if partition not in held)
+    return f"it has yet to take up mentions partitions {missing}" if missing else None
 
 
 def _lag(agent: WatchAgent, outlets: Outlets, ends: Mapping[int, int]) -> int:
