@@ -31,6 +31,7 @@ PORT_VARIABLES = {
     "watch": "UNDERTONE_METRICS__WATCH_PORT",
     "board": "UNDERTONE_BOARD__PORT",
     "serve": "UNDERTONE_SERVING__PORT",
+    "notify": "UNDERTONE_NOTIFY__PORT",
 }
 
 
@@ -38,7 +39,8 @@ class Stack:
     """The services of compose.yaml, as processes."""
 
     def __init__(self, broker: EmbeddedBroker, prefix: str, folder: Path) -> None:
-        self.services: dict[str, Any] = compose(demo_variables())["services"]
+        variables = {**demo_variables(), "UNDERTONE_WECOM_URL": "http://127.0.0.1:9/robot"}
+        self.services: dict[str, Any] = compose(variables)["services"]
         self._broker, self._prefix, self._folder = broker, prefix, folder
         self.ports = {name: free_port() for name in PORT_VARIABLES}
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -60,6 +62,7 @@ class Stack:
             "UNDERTONE_METRICS__HOST": "127.0.0.1",
             "UNDERTONE_SERVING__HOST": "127.0.0.1",
             "UNDERTONE_BOARD__HOST": "127.0.0.1",
+            "UNDERTONE_NOTIFY__HOST": "127.0.0.1",
             "UNDERTONE_ALERTMANAGER__URL": "",
             "HOME": str(self._folder / "tmp"),
             **{variable: str(self.ports[each]) for each, variable in PORT_VARIABLES.items()},
@@ -149,7 +152,7 @@ def stack(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Iterator[Stack
 
 
 def test_the_stack_starts_gets_healthy_and_plays_its_demo(stack: Stack) -> None:
-    lasting = [name for name in ("score", "watch", "serve", "board") if name in COMMANDS]
+    lasting = [name for name in ("score", "watch", "serve", "board", "notify") if name in COMMANDS]
     for name in lasting:
         assert stack.health(name).returncode == 1, "nothing runs yet"
         stack.start(name)

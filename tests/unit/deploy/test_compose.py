@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_health_is_asked_on_the_ports_of_the_settings() -> None:
         "watch": settings.metrics.watch_port,
         "serve": settings.serving.port,
         "board": settings.board.port,
+        "notify": settings.notify.port,
     }
     for name, port in ports.items():
         assert f":{port}/" in SERVICES[name]["environment"]["HEALTH_URL"]
@@ -157,8 +159,11 @@ def _without_addresses(path: Path) -> dict[str, Any]:
 def test_alertmanager_routes_and_mutes_as_the_shipped_one() -> None:
     ours = yaml.safe_load((DEPLOY / "compose" / "alertmanager.yml").read_text())
     shipped = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
-    for part in ("route", "inhibit_rules"):
+    for part in ("global", "templates", "route", "inhibit_rules"):
         assert ours[part] == shipped[part]
+    here = yaml.safe_dump(ours["receivers"][1:]).replace("http://notify:", "http://127.0.0.1:")
+    assert here == yaml.safe_dump(shipped["receivers"][1:])
+    assert ours["receivers"][0] == {"name": "team"}
 
 
 @pytest.mark.prometheus
@@ -166,7 +171,13 @@ def test_prometheus_and_alertmanager_accept_their_files(tmp_path: Path) -> None:
     for source, target, _ in bind_mounts(SERVICES["prometheus"]):
         (tmp_path / Path(target).name).write_bytes(source.read_bytes())
     _accepts(binary("promtool"), "check", "config", str(tmp_path / "prometheus.yml"))
-    _accepts(binary("amtool"), "check-config", str(DEPLOY / "compose" / "alertmanager.yml"))
+    for source, target, _ in bind_mounts(SERVICES["alertmanager"]):
+        inside = tmp_path / Path(target).relative_to("/etc/alertmanager")
+        if source.is_dir():
+            shutil.copytree(source, inside)
+        else:
+            inside.write_bytes(source.read_bytes())
+    _accepts(binary("amtool"), "check-config", str(tmp_path / "alertmanager.yml"))
 
 
 def _accepts(*command: str) -> None:

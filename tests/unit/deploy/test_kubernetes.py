@@ -150,6 +150,7 @@ def test_ports_are_those_of_the_settings() -> None:
         "undertone-watch": SETTINGS.metrics.watch_port,
         "undertone-serve": SETTINGS.serving.port,
         "undertone-board": SETTINGS.board.port,
+        "undertone-notify": SETTINGS.notify.port,
     }
     for name, port in expected.items():
         assert [each["containerPort"] for each in container(name)["ports"]] == [port]
