@@ -10,8 +10,9 @@ import logging
 import sys
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
 
+from undertone import __version__
 from undertone.errors import UndertoneError
 
 FAILURES_LOGGED = 20
@@ -55,13 +56,25 @@ def configure_logging(*, verbose: bool = False) -> None:
     logging.getLogger("kafka.net").setLevel(logging.WARNING if verbose else logging.CRITICAL)
 
 
+def describe_process(registry: CollectorRegistry) -> None:
+    """Add what every service tells of itself: its version, its memory, time and files."""
+    ProcessCollector(registry=registry)
+    version = Gauge(
+        "undertone_build_info", "1; the label is the version.", ["version"], registry=registry
+    )
+    version.labels(__version__).set(1)
+
+
 def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> int | None:
-    """Serve `registry` at http://host:port/metrics; returns the port taken, none where not served.
+    """Serve `registry`, and what describes the process, at http://host:port/metrics.
+
+    Returns the port taken, none where not served.
 
     Raises UndertoneError where the port is in use.
     """
     if port is None:
         return None
+    describe_process(registry)
     try:
         server, _thread = start_http_server(port, host, registry)
     except OSError as error:

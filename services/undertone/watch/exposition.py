@@ -1,8 +1,9 @@
 """What `watch` tells Prometheus: mentions, windows, the clock, and which alerts fire.
 
 Records in, series out. The number of series is bounded by the watchlist (subjects × kinds ×
-windows × signals), and by `SUBJECT_LIMIT` should a log hold more; values of labels are cut to
-`LABEL_VALUE_LIMIT` characters.
+windows × signals), and by `SUBJECT_LIMIT` should a log hold more; sources by `SOURCE_LIMIT` for a
+subject and `SOURCE_SERIES_LIMIT` in all; values of labels are cut to `LABEL_VALUE_LIMIT`
+characters.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from undertone.records import Alert, AlertState, Mention, MentionStatus, TrendPo
 
 SUBJECT_LIMIT = 5_000
 OTHER_SUBJECTS = "_other"  # no id: ids have no underscore
+SOURCE_LIMIT = 20
+SOURCE_SERIES_LIMIT = 10_000
+OTHER_SOURCES = "_other"
 SIGNALS = ("volume", "negative_volume", "negative_share", "mean_score")
 
 
@@ -36,6 +40,25 @@ def sentiment_of(mention: Mention) -> str:
     if mention.p_neutral == highest:
         return "neutral"
     return "negative" if mention.p_negative == highest else "positive"
+
+
+class SourceLabels:
+    """Labels of sources, so few that a social network does not become a million series."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, set[str]] = {}
+        self._series = 0
+
+    def of(self, subject: str, source: str) -> str:
+        """The source's own label for the first of a subject, one for all others."""
+        value, known = label_value(source), self._known.setdefault(subject, set())
+        if value in known:
+            return value
+        if len(known) >= SOURCE_LIMIT or self._series >= SOURCE_SERIES_LIMIT:
+            return OTHER_SOURCES
+        known.add(value)
+        self._series += 1
+        return value
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,7 @@ class Exposition:
         self._allowed_lateness_ms = allowed_lateness_ms
         self._subjects: set[str] = set()
         self._subjects_of: dict[int, set[str]] = {}
+        self._sources = SourceLabels()
         self._clock_ms: dict[int, int] = {}
         self._firing = FiringAlerts(route)
         registry.register(self._firing)
@@ -155,6 +179,12 @@ class Exposition:
             "undertone_sentiment_negative_total",
             "Sum of p_negative over scored mentions.",
             ["subject", "kind"],
+            registry=registry,
+        )
+        self._by_source = Counter(
+            "undertone_source_mentions_total",
+            "Mentions applied, by source; the sources heard first of a subject, the rest together.",
+            ["subject", "source"],
             registry=registry,
         )
         self._late = Counter(
@@ -191,10 +221,27 @@ class Exposition:
             "signal",
             "window",
         )
+        self._expected = gauge(
+            "window_expected",
+            "What is usual for the signal in such a window at this hour.",
+            "subject",
+            "kind",
+            "signal",
+            "window",
+        )
+        self._in_window = gauge("window_mentions", "Mentions in the window, copies too.", *window)
         self._stories = gauge("window_stories", "Stories in the window.", *window)
         self._mean = gauge("window_mean_score", "Mean score in the window, -1 to 1.", *window)
         self._share = gauge(
             "window_negative_share", "Negative share of the window's scored stories.", *window
+        )
+        self._of_windows = (
+            self._surprise,
+            self._expected,
+            self._in_window,
+            self._stories,
+            self._mean,
+            self._share,
         )
 
     def observe_mention(self, mention: Mention) -> None:
@@ -202,6 +249,7 @@ class Exposition:
         subject, kind = self._subject(mention.subject), str(mention.kind)
         sentiment = sentiment_of(mention)
         self._mentions.labels(subject, kind, sentiment).inc()
+        self._by_source.labels(subject, self._sources.of(subject, mention.source)).inc()
         if sentiment != "unscored":
             self._positive.labels(subject, kind).inc(mention.p_positive or 0.0)
             self._negative.labels(subject, kind).inc(mention.p_negative or 0.0)
@@ -217,12 +265,15 @@ class Exposition:
         subject = self._subject(record.subject)
         self._subjects_of.setdefault(partition, set()).add(subject)
         labels = (subject, label_value(record.kind), record.window)
+        self._in_window.labels(*labels).set(record.mentions)
         self._stories.labels(*labels).set(record.stories)
         _set_or_remove(self._mean, labels, record.mean_score)
         _set_or_remove(self._share, labels, record.negative_share)
         for signal in SIGNALS:
             surprise: float = getattr(record, f"surprise_{signal}")
             self._surprise.labels(labels[0], labels[1], signal, record.window).set(surprise)
+            expected: float = getattr(record, f"expected_{signal}")
+            self._expected.labels(labels[0], labels[1], signal, record.window).set(expected)
 
     def set_partition(self, partition: int, open_alerts: Iterable[Alert]) -> None:
         """This worker holds the partition now, with these open alerts and no others."""
@@ -235,7 +286,7 @@ class Exposition:
         for gauge in (self._clock, self._delay, self._lag):
             gauge.remove_by_labels({"partition": str(partition)})
         for subject in self._subjects_of.pop(partition, ()):
-            for gauge in (self._surprise, self._stories, self._mean, self._share):
+            for gauge in self._of_windows:
                 gauge.remove_by_labels({"subject": subject})
 
     def set_clock(self, partition: int, clock_ms: int | None) -> None:
