@@ -29,7 +29,7 @@ def test_the_dashboards_are_found_from_a_checkout() -> None:
 
 def test_the_provisioned_data_source_is_the_pushed_one() -> None:
     (source,) = provisioned("datasources")["datasources"]
-    pushed = shipped.data_source("${PROMETHEUS_URL}")
+    pushed = shipped.data_source(source["url"])
     assert {name: source[name] for name in pushed} == pushed
     for dashboard in shipped.shipped_dashboards():
         variable = dashboard["templating"]["list"][0]
