@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
+from undertone.alerting.notice import NAME_LIMIT, link, one_line
 from undertone.records import Alert, AlertState, Evidence, format_instant
 
 TAG = "undertone"
-_NAME_LIMIT = 200
 _EXCERPT_LIMIT = 280
-_URL_LIMIT = 2048
 _REVISION = "revision:"
 
 
@@ -72,7 +71,7 @@ def revision_of(tags: Iterable[str]) -> int:
 def _text(alert: Alert, board_url: str | None) -> str:
     factors = ", ".join(f"{name} ×{value:.2g}" for name, value in alert.factors)
     lines = [
-        f"<b>{_line(alert.name, _NAME_LIMIT)}: {_line(alert.rule, _NAME_LIMIT)}</b> "
+        f"<b>{_line(alert.name, NAME_LIMIT)}: {_line(alert.rule, NAME_LIMIT)}</b> "
         f"({alert.severity})",
         f"{alert.signal.replace('_', ' ')} {alert.observed:.3g} in {_line(alert.window, 20)}, "
         f"usually {alert.expected:.3g} (surprise {alert.surprise:.1f})",
@@ -88,9 +87,8 @@ def _text(alert: Alert, board_url: str | None) -> str:
 
 
 def _evidence(item: Evidence, alert: Alert) -> str:
-    excerpt = _line(item.excerpt, _EXCERPT_LIMIT)
-    if item.url and item.url.startswith(("http://", "https://")) and len(item.url) <= _URL_LIMIT:
-        excerpt = _link(item.url, item.excerpt)
+    address = link(item.url)
+    excerpt = _link(address, item.excerpt) if address else _line(item.excerpt, _EXCERPT_LIMIT)
     line = f"{excerpt} ({_line(item.source, 80)}, {format_instant(item.published_at)})"
     tipped = item.message_id == alert.tipping.message_id
     return f"{line} ← tipped the rule" if tipped else line
@@ -102,6 +100,5 @@ def _link(address: str, text: str) -> str:
 
 
 def _line(text: str, limit: int) -> str:
-    """External text as HTML: one line, cut, no control characters, nothing that is markup."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return escape(line if len(line) <= limit else line[: limit - 1] + "…", quote=True)
+    """External text as HTML: one line, cut, nothing in it that is markup."""
+    return escape(one_line(text, limit), quote=True)
