@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +216,31 @@ def test_the_command_annotates_what_is_there(
     assert done.exit_code == 0, done.exception
     assert "annotations written: 1" in done.stderr
     assert "https://board.example/alerts/acme-1" in stage.annotations()[0]["text"]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_process_in_order(
+    stage: Stage, settings: Settings, tmp_path: Path, number: int, status: int
+) -> None:
+    write(settings, made_alert().to_json())
+    written = threading.Event()
+    stage.grafana.disturb = lambda method, _path: written.set() if method == "POST" else None
+    where = ["--prefix", settings.prefix, "--bootstrap", settings.kafka.bootstrap]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "undertone", "dashboards", "annotate", *where],
+        env={
+            **os.environ,
+            "UNDERTONE_GRAFANA__URL": stage.grafana.url,
+            "UNDERTONE_GRAFANA__TOKEN": ADMIN_TOKEN,
+        },
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert written.wait(60)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status, said
+    assert "annotations written: 1" in said
+    assert "Traceback" not in said and ADMIN_TOKEN not in said

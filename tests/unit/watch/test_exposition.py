@@ -103,6 +103,8 @@ def test_a_trend_point_sets_its_window_and_goes_with_its_partition(
     assert value("undertone_window_expected", labels | {"signal": "volume"}) is None
     assert value("undertone_window_mentions", labels) is None
     assert value("undertone_window_stories", labels | {"subject": "other"}) == 4
+    exposition.observe(made_trend_point(stories=9), 0)  # the partition comes back
+    assert value("undertone_window_stories", labels) == 9
 
 
 def test_a_window_without_a_score_has_no_series(
