@@ -11,6 +11,7 @@ UndertoneError                 a message for a person, and an exit status
 ├── ModelError                 a checkpoint cannot be loaded
 ├── AlertmanagerError          Alertmanager cannot be reached, or refuses
 ├── RobotError                 a group robot cannot be reached, or refuses
+├── GrafanaError               Grafana cannot be reached, or refuses
 └── StateError                 the watcher's state does not belong to this log
 
 A message says what is wrong, where (file, field, record), and what to do next.
@@ -73,6 +74,10 @@ class AlertmanagerError(UndertoneError):
 
 class RobotError(UndertoneError):
     """A group robot of WeCom or DingTalk could not be reached, or refused."""
+
+
+class GrafanaError(UndertoneError):
+    """Grafana could not be reached, or refused."""
 
 
 class StateError(UndertoneError):

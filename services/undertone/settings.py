@@ -251,6 +251,34 @@ class NotifySettings(ConfigSection):
         return self.token is None and self.host not in ("127.0.0.1", "::1", "localhost")
 
 
+class GrafanaSettings(ConfigSection):
+    """Where `undertone dashboards` pushes; a token, or a user with a password."""
+
+    url: Annotated[str, AfterValidator(_http_url)] | None = None
+    token: SecretStr | None = Field(default=None, min_length=1)
+    user: str | None = Field(default=None, min_length=1)
+    password: SecretStr | None = Field(default=None, min_length=1)
+    folder: str = Field(default="Undertone", min_length=1, max_length=100)
+    prometheus: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, description="where Grafana reaches Prometheus; none leaves data sources alone"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_password(cls, value: str | None) -> str | None:
+        if value is not None and "@" in value.split("://", 1)[1].split("/", 1)[0]:
+            raise ValueError("leave user and password out of the address; give them beside it")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.token is not None and self.user is not None:
+            raise ValueError("give a token, or a user with a password, not both")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that is not a watchlist or a rule."""
 
@@ -280,6 +308,7 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     board: BoardSettings = BoardSettings()
     notify: NotifySettings = NotifySettings()
+    grafana: GrafanaSettings = GrafanaSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -12,8 +12,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    make_wsgi_app,
+    start_http_server,
+)
 
+from undertone import __version__
 from undertone.errors import UndertoneError
 
 FAILURES_LOGGED = 20
@@ -60,6 +67,15 @@ def configure_logging(*, verbose: bool = False) -> None:
     logging.getLogger("kafka.net").setLevel(logging.WARNING if verbose else logging.CRITICAL)
 
 
+def describe_process(registry: CollectorRegistry) -> None:
+    """Add what every service tells of itself: its version, its memory, time and files."""
+    ProcessCollector(registry=registry)
+    version = Gauge(
+        "undertone_build_info", "1; the label is the version.", ["version"], registry=registry
+    )
+    version.labels(__version__).set(1)
+
+
 class Readiness:
     """Whether a service does its work, as its own loop last said. May be asked from any thread.
 
@@ -89,11 +105,12 @@ def serve_metrics(
 ) -> int | None:
     """Serve `/metrics`, `/livez` and `/readyz`; returns the port taken, none where not served.
 
-    `/livez` answers 200 while the process does; `/readyz` 200, or 503 with the reason. Raises
+    The metrics are those of `registry` and what describes the process. `/livez` answers 200 while the process does; `/readyz` 200, or 503 with the reason. Raises
     UndertoneError where the port is in use.
     """
     if port is None:
         return None
+    describe_process(registry)
     try:
         server, _thread = start_http_server(port, host, registry)
     except OSError as error:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from builders import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, mention, progress, written
+from dashboard_queries import PanelQuery, TimeRange, answer, queries_of, variables_of
 from servers import binary, free_port, running
 from undertone.alerting.rules import load_rules
 from undertone.records import Alert, Mention, TrendPoint
@@ -150,3 +151,18 @@ def test_counters_add_up_as_they_would_have_live(history: History) -> None:
     assert history.value(negative, end_ms) == 25
     rate = history.value("sum(rate(undertone_mentions_total[1d]))", START_MS + 10 * DAY_MS)
     assert rate * 3_000 == pytest.approx(1, rel=0.1)  # one every 50 minutes
+
+
+@pytest.mark.parametrize(
+    "query",
+    [*queries_of("undertone-backtest"), *variables_of("undertone-backtest")],
+    ids=lambda query: query.where,
+)
+def test_each_query_of_the_backtest_dashboard_finds_series(
+    history: History, query: PanelQuery
+) -> None:
+    # As Grafana asks for ten days in a panel of 960 points.
+    own = {"__interval": "15m", "__rate_interval": "30m"}
+    over = TimeRange(BURST_MS / 1000 - 5 * 86_400, BURST_MS / 1000 + 5 * 86_400, 900, own)
+    values = {"subject": ".+", "kind": ".+", "window": "24h"}
+    assert answer(history.client, query, values, over), query.text

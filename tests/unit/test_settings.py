@@ -279,3 +279,26 @@ def test_models_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("UNDERTONE_MODELS", '{"zh": "owner/zh"}')
     monkeypatch.setenv("UNDERTONE_MODELS__JA", "owner/ja")
     assert load_settings().model_paths == {"default": None, "zh": "owner/zh", "ja": "owner/ja"}
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("url: http://me:word@grafana", "leave user and password out of the address"),
+        ("user: me", "user and password go together"),
+        ("{token: a-token, user: me, password: word}", "not both"),
+        ("url: grafana", "expected an address"),
+    ],
+)
+def test_grafana_takes_one_way_in_and_shows_none(section: str, said: str) -> None:
+    told = mistake(f"grafana: {section}" if section[0] == "{" else f"grafana:\n  {section}\n")
+    assert said in told
+    assert "word" not in told.replace("password", "")
+
+
+def test_what_lets_into_grafana_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERTONE_GRAFANA__TOKEN", "glsa_secret")
+    settings = load_settings()
+    assert "secret" not in repr(settings)
+    assert settings.grafana.token is not None
+    assert settings.grafana.token.get_secret_value() == "glsa_secret"

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DASHBOARDS = "undertone/dashboards/definitions"
 SOURCES = {"undertone": ROOT / "services", "undertone_models": ROOT / "models"}
 
 
@@ -40,7 +41,9 @@ def test_it_holds_every_file_of_the_packages(names: list[str]) -> None:
     }
     for path in _ignored(there):
         del there[path]
-    assert {name for name in names if ".dist-info/" not in name} == set(there.values())
+    dashboards = {f"{DASHBOARDS}/{path.name}" for path in (ROOT / "dashboards").iterdir()}
+    held = {name for name in names if ".dist-info/" not in name}
+    assert held == set(there.values()) | dashboards
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ def test_it_holds_every_file_of_the_packages(names: list[str]) -> None:
         "undertone/transport/broker.lock.toml",
         "undertone/transport/log4j2.xml",
         "undertone/cli/main.py",
+        f"{DASHBOARDS}/overview.json",
         "undertone_models/classifier.py",
     ],
 )

@@ -27,6 +27,7 @@ COMMANDS = {
     "watch": "watch",
     "serve": "serve",
     "notify": "notify",
+    "dashboards": "dashboards",
     "classify": "classify",
     "train": "train",
     "evaluate": "evaluate",

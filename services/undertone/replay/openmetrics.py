@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 from undertone.alerting.alertmanager import label_value, metric_labels, severities
 from undertone.errors import InputFileError
 from undertone.records import Alert, AlertState, Mention, TrendPoint
-from undertone.watch.exposition import SIGNALS, Exposition, sentiment_of
+from undertone.watch.exposition import SIGNALS, Exposition, SourceLabels, sentiment_of
 
 DEFAULT_STEP_SECONDS = 300
 NOTIFIED = "replay"  # nobody was told: no rule of deploy/ matches it
@@ -35,7 +35,12 @@ _WINDOW_COLUMNS = (
     "mean_score",
     "negative_share",
     *(f"surprise_{signal}" for signal in SIGNALS),
+    *(f"expected_{signal}" for signal in SIGNALS),
 )
+_BY_SIGNAL = {
+    "undertone_window_surprise": "surprise",
+    "undertone_window_expected": "expected",
+}
 _TABLES = f"""
     CREATE TABLE windows (series INTEGER, at INTEGER, {", ".join(_WINDOW_COLUMNS)},
                           PRIMARY KEY (series, at)) WITHOUT ROWID;
@@ -85,6 +90,7 @@ class OpenMetricsFile:
         self._spool_path = path.with_name(f"{path.name}.spool")
         self._windows: dict[tuple[str, str, str], int] = {}
         self._counters: dict[tuple[str, Labels], tuple[int, _Rising]] = {}
+        self._sources = SourceLabels()
         self._open: dict[str, dict[str, int]] = {}  # alert → labels → since when
         self._rows: list[tuple[float | None, ...]] = []
         self._rises: list[_Rise] = []
@@ -160,6 +166,8 @@ class OpenMetricsFile:
         sentiment, at_ms = sentiment_of(mention), mention.ingested_at
         labels: Labels = (("subject", label_value(mention.subject)), ("kind", str(mention.kind)))
         self._count("undertone_mentions", (*labels, ("sentiment", sentiment)), 1, at_ms)
+        source = ("source", self._sources.of(labels[0][1], mention.source))
+        self._count("undertone_source_mentions", (labels[0], source), 1, at_ms)
         if sentiment != "unscored":
             positive, negative = mention.p_positive or 0.0, mention.p_negative or 0.0
             self._count("undertone_sentiment_positive", labels, positive, at_ms)
@@ -227,12 +235,12 @@ class OpenMetricsFile:
         """The lines of a family, series by series, each in order of time."""
         if name == "undertone_alert_firing":
             yield from self._firing_lines(name)
-        elif name == "undertone_window_surprise":
+        elif (measure := _BY_SIGNAL.get(name)) is not None:
             for subject, kind, window in sorted(self._windows):
                 for signal in SIGNALS:
                     labels = _window_labels(subject, kind, window, signal)
                     series = self._windows[subject, kind, window]
-                    yield from _lines(name, labels, self._held(series, f"surprise_{signal}"))
+                    yield from _lines(name, labels, self._held(series, f"{measure}_{signal}"))
         elif (column := name.removeprefix("undertone_window_")) in _WINDOW_COLUMNS:
             for key in sorted(self._windows):
                 samples = self._held(self._windows[key], column)

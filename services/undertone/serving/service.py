@@ -14,6 +14,7 @@ from undertone.serving.app import build_app
 from undertone.serving.metrics import ServeMetrics
 from undertone.serving.model_thread import ModelThread
 from undertone.settings import ServingSettings
+from undertone.telemetry import describe_process
 from undertone_models.classifier import SentimentClassifier
 
 THREAD_END_SECONDS = 5.0
@@ -31,6 +32,7 @@ class ServeService:
         self._socket = listen(settings.host, settings.port, section="serving")
         self.url = url_of(self._socket)
         registry = CollectorRegistry()
+        describe_process(registry)
         metrics = ServeMetrics(registry)
         self._model = ModelThread(load, metrics, queue_pairs=settings.queue_pairs, on_end=self.stop)
         config = uvicorn.Config(

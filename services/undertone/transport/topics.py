@@ -49,6 +49,10 @@ class TopicNames:
         return f"{self.prefix}.score"
 
     @property
+    def annotate_group(self) -> str:
+        return f"{self.prefix}.annotate"
+
+    @property
     def watch_app(self) -> str:
         """Faust's application id: its consumer group, and the prefix of its changelog topics."""
         return f"{self.prefix}.watch"

@@ -1,25 +1,26 @@
 """What `watch` tells Prometheus: mentions, windows, the clock, and which alerts fire.
 
 Records in, series out. The number of series is bounded by the watchlist (subjects × kinds ×
-windows × signals), and by `SUBJECT_LIMIT` should a log hold more; values of labels are cut to
-`LABEL_VALUE_LIMIT` characters.
+windows × signals), and by `SUBJECT_LIMIT` should a log hold more; sources by `SOURCE_LIMIT` for a
+subject and `SOURCE_SERIES_LIMIT` in all; values of labels are cut to `LABEL_VALUE_LIMIT`
+characters.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from undertone.alerting.alertmanager import Route, label_value, metric_labels, severities
-from undertone.records import Alert, AlertState, Mention, MentionStatus, TrendPoint
+from undertone.alerting.alertmanager import Route, label_value
+from undertone.records import Alert, Mention, MentionStatus, TrendPoint
+from undertone.watch.firing import FiringAlerts
 
 SUBJECT_LIMIT = 5_000
 OTHER_SUBJECTS = "_other"  # no id: ids have no underscore
+SOURCE_LIMIT = 20
+SOURCE_SERIES_LIMIT = 10_000
+OTHER_SOURCES = "_other"
 SIGNALS = ("volume", "negative_volume", "negative_share", "mean_score")
 
 
@@ -38,73 +39,23 @@ def sentiment_of(mention: Mention) -> str:
     return "negative" if mention.p_negative == highest else "positive"
 
 
-@dataclass(frozen=True)
-class _Firing:
-    alert: Alert
-    partition: int
+class SourceLabels:
+    """Labels of sources, so few that a social network does not become a million series."""
 
+    def __init__(self) -> None:
+        self._known: dict[str, set[str]] = {}
+        self._series = 0
 
-class FiringAlerts(Collector):
-    """The series `undertone_alert_firing`, one for each severity told of each firing alert.
-
-    A collector of its own, because each alert carries the labels of its own subject.
-    """
-
-    def __init__(self, first_route: Route) -> None:
-        self._first_route = first_route
-        self._firing: dict[str, _Firing] = {}
-        self._routes: dict[str, Route] = {}
-        self._lock = threading.Lock()
-
-    def take(self, alert: Alert, partition: int) -> None:
-        """Take a revision: it fires, or it has resolved. Older revisions change nothing."""
-        with self._lock:
-            known = self._firing.get(alert.id)
-            if known is not None and alert.revision < known.alert.revision:
-                return
-            if alert.state is AlertState.FIRING:
-                self._firing[alert.id] = _Firing(alert, partition)
-            else:
-                self._firing.pop(alert.id, None)
-                self._routes.pop(alert.id, None)
-
-    def set_partition(self, partition: int, open_alerts: Iterable[Alert]) -> None:
-        """These and no others fire in this partition. What is known of their routes stays."""
-        entries = {alert.id: _Firing(alert, partition) for alert in open_alerts}
-        with self._lock:
-            others = {k: v for k, v in self._firing.items() if v.partition != partition}
-            self._firing = others | entries
-            self._routes = {k: v for k, v in self._routes.items() if k in self._firing}
-
-    def set_notified(self, alert_id: str, route: Route) -> None:
-        """Which route tells people of this alert."""
-        with self._lock:
-            self._routes[alert_id] = route
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The series as they stand now."""
-        family = GaugeMetricFamily(
-            "undertone_alert_firing",
-            "1 while the alert fires; a rise in severity adds a series beside the lower one.",
-        )
-        with self._lock:
-            entries = [
-                (entry.alert, self._routes.get(alert_id, self._first_route))
-                for alert_id, entry in sorted(self._firing.items())
-            ]
-        seen: set[frozenset[tuple[str, str]]] = set()
-        for alert, route in entries:
-            for severity in severities(alert):
-                labels = metric_labels(alert, severity) | {"notified": route}
-                # A scrape with a series twice in it is refused as a whole.
-                if (key := frozenset(labels.items())) not in seen:
-                    seen.add(key)
-                    family.add_sample("undertone_alert_firing", labels, 1.0)
-        yield family
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The name alone, for the registry's check against duplicates."""
-        yield GaugeMetricFamily("undertone_alert_firing", "")
+    def of(self, subject: str, source: str) -> str:
+        """The source's own label for the first of a subject, one for all others."""
+        value, known = label_value(source), self._known.setdefault(subject, set())
+        if value in known:
+            return value
+        if len(known) >= SOURCE_LIMIT or self._series >= SOURCE_SERIES_LIMIT:
+            return OTHER_SOURCES
+        known.add(value)
+        self._series += 1
+        return value
 
 
 class Exposition:
@@ -131,6 +82,8 @@ class Exposition:
         self._allowed_lateness_ms = allowed_lateness_ms
         self._subjects: set[str] = set()
         self._subjects_of: dict[int, set[str]] = {}
+        self._sources = SourceLabels()
+        self._kept: dict[tuple[str, str, str], list[tuple[str, Gauge]]] = {}
         self._clock_ms: dict[int, int] = {}
         self._firing = FiringAlerts(route)
         registry.register(self._firing)
@@ -155,6 +108,12 @@ class Exposition:
             "undertone_sentiment_negative_total",
             "Sum of p_negative over scored mentions.",
             ["subject", "kind"],
+            registry=registry,
+        )
+        self._by_source = Counter(
+            "undertone_source_mentions_total",
+            "Mentions applied, by source; the sources heard first of a subject, the rest together.",
+            ["subject", "source"],
             registry=registry,
         )
         self._late = Counter(
@@ -191,10 +150,27 @@ class Exposition:
             "signal",
             "window",
         )
+        self._expected = gauge(
+            "window_expected",
+            "What is usual for the signal in such a window at this hour.",
+            "subject",
+            "kind",
+            "signal",
+            "window",
+        )
+        self._in_window = gauge("window_mentions", "Mentions in the window, copies too.", *window)
         self._stories = gauge("window_stories", "Stories in the window.", *window)
         self._mean = gauge("window_mean_score", "Mean score in the window, -1 to 1.", *window)
         self._share = gauge(
             "window_negative_share", "Negative share of the window's scored stories.", *window
+        )
+        self._of_windows = (
+            self._surprise,
+            self._expected,
+            self._in_window,
+            self._stories,
+            self._mean,
+            self._share,
         )
 
     def observe_mention(self, mention: Mention) -> None:
@@ -202,6 +178,7 @@ class Exposition:
         subject, kind = self._subject(mention.subject), str(mention.kind)
         sentiment = sentiment_of(mention)
         self._mentions.labels(subject, kind, sentiment).inc()
+        self._by_source.labels(subject, self._sources.of(subject, mention.source)).inc()
         if sentiment != "unscored":
             self._positive.labels(subject, kind).inc(mention.p_positive or 0.0)
             self._negative.labels(subject, kind).inc(mention.p_negative or 0.0)
@@ -217,12 +194,24 @@ class Exposition:
         subject = self._subject(record.subject)
         self._subjects_of.setdefault(partition, set()).add(subject)
         labels = (subject, label_value(record.kind), record.window)
-        self._stories.labels(*labels).set(record.stories)
         _set_or_remove(self._mean, labels, record.mean_score)
         _set_or_remove(self._share, labels, record.negative_share)
-        for signal in SIGNALS:
-            surprise: float = getattr(record, f"surprise_{signal}")
-            self._surprise.labels(labels[0], labels[1], signal, record.window).set(surprise)
+        fields = record.__dict__
+        for field, series in self._series_of(labels):
+            series.set(fields[field])
+
+    def _series_of(self, labels: tuple[str, str, str]) -> list[tuple[str, Gauge]]:
+        """Fields of a trend point, each with its series; kept, since finding one costs the most."""
+        if (known := self._kept.get(labels)) is not None:
+            return known
+        subject, kind, window = labels
+        self._kept[labels] = [
+            ("mentions", self._in_window.labels(*labels)),
+            ("stories", self._stories.labels(*labels)),
+            *((f"surprise_{s}", self._surprise.labels(subject, kind, s, window)) for s in SIGNALS),
+            *((f"expected_{s}", self._expected.labels(subject, kind, s, window)) for s in SIGNALS),
+        ]
+        return self._kept[labels]
 
     def set_partition(self, partition: int, open_alerts: Iterable[Alert]) -> None:
         """This worker holds the partition now, with these open alerts and no others."""
@@ -234,8 +223,10 @@ class Exposition:
         self._clock_ms.pop(partition, None)
         for gauge in (self._clock, self._delay, self._lag):
             gauge.remove_by_labels({"partition": str(partition)})
-        for subject in self._subjects_of.pop(partition, ()):
-            for gauge in (self._surprise, self._stories, self._mean, self._share):
+        dropped = self._subjects_of.pop(partition, set())
+        self._kept = {k: series for k, series in self._kept.items() if k[0] not in dropped}
+        for subject in dropped:
+            for gauge in self._of_windows:
                 gauge.remove_by_labels({"subject": subject})
 
     def set_clock(self, partition: int, clock_ms: int | None) -> None:

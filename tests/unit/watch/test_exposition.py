@@ -92,13 +92,19 @@ def test_a_trend_point_sets_its_window_and_goes_with_its_partition(
     labels = {"subject": "acme", "kind": "news", "window": "5m"}
     value = registry.get_sample_value
     assert value("undertone_window_stories", labels) == 4
+    assert value("undertone_window_mentions", labels) == 6
     assert value("undertone_window_mean_score", labels) == -0.5
     assert value("undertone_window_negative_share", labels) == 0.75
     assert value("undertone_window_surprise", labels | {"signal": "negative_volume"}) == 2.5
+    assert value("undertone_window_expected", labels | {"signal": "volume"}) == 1
     exposition.drop_partition(0)
     assert value("undertone_window_stories", labels) is None
     assert value("undertone_window_surprise", labels | {"signal": "volume"}) is None
+    assert value("undertone_window_expected", labels | {"signal": "volume"}) is None
+    assert value("undertone_window_mentions", labels) is None
     assert value("undertone_window_stories", labels | {"subject": "other"}) == 4
+    exposition.observe(made_trend_point(stories=9), 0)  # the partition comes back
+    assert value("undertone_window_stories", labels) == 9
 
 
 def test_a_window_without_a_score_has_no_series(
@@ -232,6 +238,24 @@ def test_subjects_beyond_the_limit_share_one_series(
     assert value("undertone_mentions_total", labels | {"subject": "s1"}) == 1
     assert value("undertone_mentions_total", labels | {"subject": "s2"}) is None
     assert value("undertone_mentions_total", labels | {"subject": "_other"}) == 3
+
+
+def test_sources_beyond_the_limit_of_a_subject_share_one_series(
+    exposition: Exposition, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SOURCE_LIMIT", 2)
+    monkeypatch.setattr(module, "SOURCE_SERIES_LIMIT", 3)
+    for source in ("wire", "blog", "third", "fourth", "wire"):
+        exposition.observe_mention(made_mention(source=source))
+    for source in ("wire", "blog"):
+        exposition.observe_mention(made_mention(subject="second", source=source))
+
+    def count(subject: str, source: str) -> float | None:
+        labels = {"subject": subject, "source": source}
+        return registry.get_sample_value("undertone_source_mentions_total", labels)
+
+    assert [count("acme", source) for source in ("wire", "blog", "_other")] == [2, 1, 2]
+    assert [count("second", source) for source in ("wire", "blog", "_other")] == [1, None, 1]
 
 
 @given(

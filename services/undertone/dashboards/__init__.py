@@ -1,0 +1,1 @@
+"""Grafana: the dashboards that are shipped, their pushing, and alerts as annotations."""
