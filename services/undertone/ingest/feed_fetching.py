@@ -63,7 +63,7 @@ class FeedFetcher:
         """The body is read of a 200 alone: nothing else says anything of use in it."""
         body = self._body(response, deadline) if response.status_code == OK else b""
         kind = response.headers.get("content-type", "")
-        document = Document(body, str(response.url), kind)
+        document = Document(body, kind)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, document)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import feedparser
 import xxhash
@@ -57,10 +57,9 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The bytes of a feed as they were fetched, and from where in the end."""
+    """The bytes of a feed as they were fetched."""
 
     body: bytes
-    url: str
     content_type: str = ""
 
 
@@ -103,7 +102,8 @@ def read_feed(document: Document, feed: Feed, seen: Sequence[str], arrived_ms: i
 
 
 def _parse(document: Document) -> Any:
-    headers = {"content-location": document.url, "content-type": document.content_type}
+    # Without an address to resolve against, feedparser leaves ids that are no URI as they are.
+    headers = {"content-type": document.content_type}
     nothing = FeedError("is no RSS or Atom feed")
     if not document.body.strip():
         raise nothing
@@ -128,7 +128,7 @@ def _message(entry: Any, channel: Any, feed: Feed, arrived_ms: int) -> RawMessag
     text = _body(entry)
     if not title and not text:
         return None
-    link = _link(entry)
+    link = _link(entry, feed)
     identity = str(entry.get("id") or link or f"{title}\n{text}")
     try:
         return RawMessage(
@@ -171,8 +171,14 @@ def _text(detail: Any) -> str:
     return text_of_html(value) if "html" in kind else ""
 
 
-def _link(entry: Any) -> str | None:
-    link = str(entry.get("link") or "").strip()
+def _link(entry: Any, feed: Feed) -> str | None:
+    told = str(entry.get("link") or "").strip()
+    if not told:
+        return None
+    try:
+        link = urljoin(feed.name, told)
+    except ValueError:
+        return None
     fits = len(link) <= URL_LIMIT and re.match(r"https?://[^\s/]", link, re.IGNORECASE)
     return link if fits else None
 
@@ -184,7 +190,7 @@ def _source(channel: Any, feed: Feed) -> str:
 
 def _published_ms(entry: Any, arrived_ms: int) -> int:
     for name in ("published_parsed", "updated_parsed", "created_parsed"):
-        moment = entry.get(name)
+        moment = dict.get(entry, name)  # its own `get` takes one time for another, and warns
         if moment is None:
             continue
         try:
