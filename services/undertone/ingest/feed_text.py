@@ -8,10 +8,11 @@ import re
 import nh3
 
 # Where one of these begins or ends, so does a word.
-_BLOCKS = frozenset(
-    "address article aside blockquote br caption dd div dl dt figcaption figure footer h1 h2 h3 h4 "
-    "h5 h6 header hr li main nav ol p pre section table td th tr ul".split()
-)
+_BLOCKS = {
+    *("address", "article", "aside", "blockquote", "br", "caption", "dd", "div", "dl", "dt"),
+    *("figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"),
+    *("li", "main", "nav", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul"),
+}
 _TAG_NAME = re.compile(r"<(/?)([A-Za-z][^\s/<>]*)")
 _SPACES = re.compile(r"\s+")
 # Text is cut to its limit anyway, so markup is not read far beyond it.

@@ -164,7 +164,7 @@ def test_a_cut_off_document_gives_the_entries_it_holds() -> None:
     ],
 )
 def test_what_is_no_feed_is_told(body: bytes) -> None:
-    with pytest.raises(FeedError, match="no RSS or Atom feed|cannot be read"):
+    with pytest.raises(FeedError, match=r"no RSS or Atom feed|cannot be read"):
         read(body)
 
 
