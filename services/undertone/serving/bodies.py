@@ -23,6 +23,7 @@ from undertone_models.pairs import Pair
 _EXPECTED = {
     "missing": "is missing",
     "string_type": "expected a string",
+    "string_unicode": "is not valid Unicode (half a surrogate pair)",
     "int_type": "expected a whole number",
     "tuple_type": "expected a list",
     "list_type": "expected a list",

@@ -18,7 +18,7 @@ from undertone.serving.batcher import UnavailableError
 from undertone.serving.messages import Position, RawRecord
 from undertone.serving.metrics import ServeMetrics
 from undertone.settings import Settings
-from undertone.transport.clients import producer
+from undertone.transport.clients import BOOTSTRAP_TIMEOUT_MS, producer
 from undertone.transport.raw_topics import prepare_topics
 
 MAX_WAITING = 64  # requests
@@ -101,21 +101,30 @@ class RawWriter:
             return self._client
         if self._clock() < self._rest_until:
             raise UnavailableError(REFUSED)
-        timeout_ms = self._settings.serving.timeout
         try:
-            prepare_topics(self._settings)
-            self._client = producer(
-                self._settings.kafka,
-                linger_ms=LINGER_MS,
-                max_block_ms=timeout_ms,
-                request_timeout_ms=timeout_ms,
-                delivery_timeout_ms=timeout_ms + LINGER_MS,
-            )
+            self._client = self._made()
         except BrokerError as error:
             self._rest_until = self._clock() + REST_SECONDS
             log.warning("%s: %s", REFUSED, error.message)
             raise
         return self._client
+
+    def _made(self) -> KafkaProducer:
+        timeout_ms = self._settings.serving.timeout
+        client = producer(
+            self._settings.kafka,
+            linger_ms=LINGER_MS,
+            bootstrap_timeout_ms=min(timeout_ms, BOOTSTRAP_TIMEOUT_MS),
+            max_block_ms=timeout_ms,
+            request_timeout_ms=timeout_ms,
+            delivery_timeout_ms=timeout_ms + LINGER_MS,
+        )
+        try:
+            prepare_topics(self._settings)
+        except BaseException:
+            client.close(timeout=0)
+            raise
+        return client
 
     def _failed(
         self, client: KafkaProducer | None, waiting: _Acknowledgements, error: Exception
