@@ -60,21 +60,21 @@ def command(
     state: Annotated[
         Path | None,
         typer.Option(
-            help="With --feed: what was read is kept here [default: PREFIX.feeds.sqlite]."
+            help="With --feed: what was read is kept here (default: PREFIX.feeds.sqlite)."
         ),
     ] = None,
     every: Annotated[
-        str | None, typer.Option(help="With --feed: the time between two polls [default: 5m].")
+        str | None, typer.Option(help="With --feed: the time between two polls (default: 5m).")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="With --feed: poll once and end.")] = False,
     source: Annotated[
-        str | None, typer.Option(help="With --feed: the source's name [default: the feed's title].")
+        str | None, typer.Option(help="With --feed: the source's name (default: the feed's title).")
     ] = None,
     kind: Annotated[
-        Kind | None, typer.Option(help="With --feed: what it brings [default: news].")
+        Kind | None, typer.Option(help="With --feed: what it brings (default: news).")
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="With --feed: its language [default: as it says].")
+        str | None, typer.Option(help="With --feed: its language (default: as it says).")
     ] = None,
     speed: Annotated[
         str | None,
