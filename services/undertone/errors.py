@@ -12,7 +12,8 @@ UndertoneError                 a message for a person, and an exit status
 ├── AlertmanagerError          Alertmanager cannot be reached, or refuses
 ├── RobotError                 a group robot cannot be reached, or refuses
 ├── GrafanaError               Grafana cannot be reached, or refuses
-└── StateError                 the watcher's state does not belong to this log
+├── FeedError                  a feed cannot be fetched or read: it is asked again later
+└── StateError                 kept state cannot be read, or does not belong to this log
 
 A message says what is wrong, where (file, field, record), and what to do next.
 """
@@ -80,5 +81,9 @@ class GrafanaError(UndertoneError):
     """Grafana could not be reached, or refused."""
 
 
+class FeedError(UndertoneError):
+    """A feed could not be fetched or read."""
+
+
 class StateError(UndertoneError):
-    """The watcher's stored state does not belong to the log it is asked to follow."""
+    """Kept state cannot be read, or does not belong to the log that it is to follow."""

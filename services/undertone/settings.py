@@ -171,6 +171,8 @@ class ServingSettings(ConfigSection):
     max_body_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 24)
     max_pairs: int = Field(default=256, ge=1, description="in one request")
     max_text_bytes: int = Field(default=1 << 16, ge=1)
+    messages: bool = Field(default=True, description="whether POST /v1/messages is taken")
+    max_messages: int = Field(default=1000, ge=1, description="in one request")
     queue_pairs: int = Field(default=4096, ge=1, description="that wait for the model")
     timeout: DurationMs = Field(default=20_000, gt=0)
 

@@ -105,8 +105,9 @@ def serve_metrics(
 ) -> int | None:
     """Serve `/metrics`, `/livez` and `/readyz`; returns the port taken, none where not served.
 
-    The metrics are those of `registry` and what describes the process. `/livez` answers 200 while the process does; `/readyz` 200, or 503 with the reason. Raises
-    UndertoneError where the port is in use.
+    The metrics are those of `registry` and what describes the process. `/livez` answers 200 while
+    the process does; `/readyz` 200, or 503 with the reason. Raises UndertoneError where the port is
+    in use.
     """
     if port is None:
         return None

@@ -24,13 +24,14 @@ import pytest
 from kafka import TopicPartition
 
 from undertone.demo.processes import ServiceProcess, service_environment
-from undertone.ingest.service import in_recorded_time, prepare_topics
+from undertone.ingest.service import in_recorded_time
 from undertone.records import DeadLetter, Mention
 from undertone.scoring.accounting import accounting
 from undertone.settings import KafkaSettings, Settings
 from undertone.transport.clients import consumer, producer
 from undertone.transport.codec import decode_watch_record, tick_headers
 from undertone.transport.embedded_broker import EmbeddedBroker
+from undertone.transport.raw_topics import prepare_topics
 from undertone.transport.topics import TopicNames
 
 WATCHLIST = """

@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 from undertone.cli import ingest
 from undertone.errors import BrokerError, TopicError
 from undertone.ingest.planning import Arrival, Routes, TickPolicy, TimedRecord, plan
-from undertone.ingest.service import Ingestor, in_recorded_time, prepare_topics
+from undertone.ingest.service import Ingestor, in_recorded_time
 from undertone.records import Kind, RawMessage, parse_instant
 from undertone.settings import KafkaSettings, Settings
 from undertone.simulate.scenarios import build_scenario
 from undertone.transport.clients import consumer
 from undertone.transport.codec import tick_instant
 from undertone.transport.embedded_broker import EmbeddedBroker
+from undertone.transport.raw_topics import prepare_topics
 
 pytestmark = pytest.mark.kafka
 

@@ -1,4 +1,4 @@
-"""`undertone ingest`: files and standard input into the raw topics."""
+"""`undertone ingest`: files, standard input and feeds into the raw topics."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, cast
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-)
+from rich.progress import Progress
 
+from undertone.cli.ingest_feeds import FeedOptions, poll_feeds, sentence
+from undertone.cli.ingest_progress import Meter, reading_progress
 from undertone.cli.options import BootstrapOption, ConfigOption, JsonOption, PrefixOption
 from undertone.durations import parse_duration
 from undertone.errors import InputFileError, UndertoneError, UsageError
 from undertone.ingest.readers import Reject, Row, merge_by_id, read_rows
 from undertone.ingest.rejects import RejectLog
-from undertone.records import format_instant, parse_instant
+from undertone.records import Kind, parse_instant
 from undertone.settings import Settings, load_settings
+from undertone.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from undertone.ingest.planning import TimedRecord
@@ -51,8 +49,33 @@ class _Options:
 
 
 def command(
-    files: Annotated[list[str], typer.Argument(help="JSON lines or CSV, .gz too; - is stdin.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(help="JSON lines or CSV, .gz too; - is stdin.")
+    ] = None,
     *,
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(help="Poll this RSS or Atom feed, until stopped; may be given many times."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --feed: what was read is kept here (default: PREFIX.feeds.sqlite)."
+        ),
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(help="With --feed: the time between two polls (default: 5m).")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="With --feed: poll once and end.")] = False,
+    source: Annotated[
+        str | None, typer.Option(help="With --feed: the source's name (default: the feed's title).")
+    ] = None,
+    kind: Annotated[
+        Kind | None, typer.Option(help="With --feed: what it brings (default: news).")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="With --feed: its language (default: as it says).")
+    ] = None,
     speed: Annotated[
         str | None,
         typer.Option(
@@ -83,14 +106,34 @@ def command(
     bootstrap: BootstrapOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Write messages from files or standard input to the raw topics.
+    """Write messages from files, standard input or feeds to the raw topics.
 
     A time is written as 2008-09-15, 2008-09-15T06:30:00Z or with another offset.
     """
-    from undertone.ingest.service import Ingestor, in_recorded_time, prepare_topics
+    from undertone.ingest.service import Ingestor, in_recorded_time
+    from undertone.transport.raw_topics import prepare_topics
 
+    feeds = FeedOptions(feed or [], state, every, once, source, kind, language)
+    _check_inputs(files, feeds)
+    if feeds.urls:
+        others = {
+            "--speed": speed,
+            "--rejects": rejects,
+            "--from": from_time,
+            "--until": until,
+            "--end": end,
+            "--merge-by-id": merge or None,
+            "--delay": None if delay == "0s" else delay,
+            "--format": None if row_format == "auto" else row_format,
+        }
+        _refuse(others, "a feed is live, and its entries are no rows")
+        configure_logging()
+        settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
+        told = poll_feeds(feeds, settings, topic)
+        print(json.dumps(told) if json_output else sentence(told))
+        return
     options = _Options(
-        files,
+        files or [],
         speed=_speed(speed),
         format=_format(row_format),
         topic=topic,
@@ -112,10 +155,10 @@ def command(
                 style="yellow",
             )
     started = time.monotonic()
-    with RejectLog(rejects) as log, _progress(console) as progress:
+    with RejectLog(rejects) as log, reading_progress(console) as progress:
         records = _records(options, settings, log, progress)
         prepare_topics(settings)
-        counts = Ingestor(settings.kafka, on_sent=_Meter(progress).on_sent).run(records)
+        counts = Ingestor(settings.kafka, on_sent=Meter(progress).on_sent).run(records)
     if counts.ingested == 0 and log.first is not None:
         where = f"{log.first.file}: line {log.first.line}" if log.first.file else "line 1"
         raise UndertoneError(
@@ -184,37 +227,17 @@ def _open(name: str, progress: Progress) -> AbstractContextManager[BinaryIO]:
     return cast(AbstractContextManager[BinaryIO], opened)
 
 
-class _Meter:
-    """Shows beside the bar how many messages are written, and how far recorded time has come."""
-
-    EVERY_SECONDS = 0.2
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._written = 0
-        self._shown_seconds = float("-inf")
-
-    def on_sent(self, record: TimedRecord, sent_seconds: float) -> None:
-        """Count one record, and show the count now and then."""
-        self._written += not record.is_tick
-        if sent_seconds - self._shown_seconds < self.EVERY_SECONDS or not self._progress.tasks:
-            return
-        self._shown_seconds = sent_seconds
-        status = f"{self._written:,} written"
-        if record.timestamp_ms is not None:
-            status += f", recorded time {format_instant(record.timestamp_ms // 1000 * 1000)}"
-        self._progress.update(self._progress.task_ids[-1], status=status)
+def _check_inputs(files: list[str] | None, feeds: FeedOptions) -> None:
+    if bool(files) == bool(feeds.urls):
+        raise UsageError("expected files (or - for standard input), or --feed with an address")
+    if not feeds.urls:
+        _refuse(dict.fromkeys(feeds.given, True), "is for feeds; give --feed too")
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
+def _refuse(options: dict[str, Any], why: str) -> None:
+    """Raise UsageError where one of these was given."""
+    if given := [name for name, value in options.items() if value is not None]:
+        raise UsageError(f"{', '.join(given)}: {why}")
 
 
 def _check(options: _Options) -> None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from undertone.cli.options import INTERRUPTED, ConfigOption, EngineName
+from undertone.cli.options import (
+    INTERRUPTED,
+    BootstrapOption,
+    ConfigOption,
+    EngineName,
+    PrefixOption,
+)
 from undertone.errors import UndertoneError
 
 if TYPE_CHECKING:
@@ -34,9 +40,13 @@ def command(
     model: Annotated[
         str | None, typer.Option("--model", help="Checkpoint [default: the bundled one].")
     ] = None,
+    prefix: PrefixOption = None,
+    bootstrap: BootstrapOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
 ) -> None:
-    """Answer POST /v1/sentiment over HTTP, until stopped; the page /docs tells how to ask.
+    """Answer POST /v1/sentiment over HTTP, and take messages at POST /v1/messages, until stopped.
+
+    The page /docs tells how to ask. Kafka is looked for at the first messages, and not before.
 
     SIGTERM and Ctrl-C finish what is in flight; the exit status is then 0 and 130.
     """
@@ -52,7 +62,7 @@ def command(
     from undertone.telemetry import configure_logging
 
     configure_logging(verbose=verbose)
-    settings = load_settings(config)
+    settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
     given = {"host": host, "port": port}
     serving = settings.serving.model_copy(
         update={name: value for name, value in given.items() if value is not None}
@@ -70,7 +80,8 @@ def command(
                 token_budget=settings.model.token_budget,
             )
 
-    service = ServeService(serving, load)
+    deployment = settings.model_copy(update={"serving": serving}) if serving.messages else None
+    service = ServeService(serving, load, deployment=deployment)
     err.print(f"listening: {service.url}  (how to ask: {service.url}/docs)", soft_wrap=True)
     if serving.is_open_to_all:
         err.print(f"warning: {serving.host} may be reached by others, and no token is set")

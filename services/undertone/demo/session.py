@@ -19,11 +19,12 @@ from undertone.demo.processes import ServiceProcess, service_environment
 from undertone.demo.stream import DemoStream
 from undertone.errors import BrokerError, UndertoneError, UsageError
 from undertone.ingest.planning import Routes, TickPolicy, TimedRecord, pace, plan
-from undertone.ingest.service import Ingestor, prepare_topics
+from undertone.ingest.service import Ingestor
 from undertone.records import Alert, AlertState
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
 from undertone.transport.clients import admin_client, consumer
+from undertone.transport.raw_topics import prepare_topics
 from undertone.transport.topics import TopicNames, delete_topics
 
 LOOK_SECONDS = 0.5

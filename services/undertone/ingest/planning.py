@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import xxhash
-
 from undertone.errors import UsageError
 from undertone.ingest.readers import REJECT_TEXT_LIMIT, Reject, Row
 from undertone.records import Kind, RawMessage, format_instant
 from undertone.settings import RawTopic
-from undertone.transport.codec import partition_of, tick_headers
+from undertone.transport.codec import tick_headers
+from undertone.transport.raw_topics import raw_partition
 
 FUTURE_LIMIT_MS = 3_600_000  # Kafka refuses stamps further ahead of its wall clock
 TICK_KEY = b"tick"  # kafka-python sends no record that has neither key nor value
@@ -174,7 +173,7 @@ class Routes:
         key = arrival.message_id.encode() if arrival.message_id is not None else None
         return TimedRecord(
             topic=topic.name,
-            partition=partition_of(key or xxhash.xxh64_digest(arrival.value), topic.partitions),
+            partition=raw_partition(arrival.message_id, arrival.value, topic.partitions),
             value=arrival.value,
             key=key,
             timestamp_ms=timestamp_ms,

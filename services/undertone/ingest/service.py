@@ -1,25 +1,18 @@
-"""The thin shell of ingest: topics that keep the right time, and a producer that loses nothing."""
+"""The thin shell of ingest: a producer that loses nothing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import InvalidTimestampError, KafkaError
 
-from undertone.errors import BrokerError, TopicError
+from undertone.errors import BrokerError
 from undertone.ingest.planning import TimedRecord
-from undertone.settings import KafkaSettings, RawTopic, Settings
-from undertone.transport.clients import admin_client, producer
-from undertone.transport.topics import ensure_topics, topic_specs
-
-Clock = Literal["live", "recorded"]
-_CLOCK_OF_STAMPS: dict[str, Clock] = {"LogAppendTime": "live", "CreateTime": "recorded"}
+from undertone.settings import KafkaSettings, Settings
+from undertone.transport.clients import producer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,50 +30,6 @@ def in_recorded_time(settings: Settings) -> Settings:
         return settings
     recorded = tuple(topic.model_copy(update={"clock": "recorded"}) for topic in topics)
     return settings.model_copy(update={"raw_topics": recorded})
-
-
-def prepare_topics(settings: Settings) -> dict[str, str]:
-    """Create what is missing and check that the broker stamps each raw topic as its clock says.
-
-    Returns each topic's id. Raises TopicError that tells what to set.
-    """
-    ids = ensure_topics(settings.kafka, topic_specs(settings))
-    topics = settings.effective_raw_topics
-    found = _stamped_clocks(settings.kafka, topics)
-    for topic in topics:
-        if found[topic.name] == topic.clock:
-            continue
-        if topic.clock == "recorded":
-            raise TopicError(
-                f"topic {topic.name} is live: the broker stamps its records as they are appended, "
-                "so it cannot take recorded time",
-                hint="Leave --speed away, or use another --prefix (or another raw topic with "
-                "`clock: recorded` in undertone.yaml).",
-            )
-        raise TopicError(
-            f"topic {topic.name} keeps recorded time: its records carry the producers' stamps",
-            hint="Give --speed max to ingest with recorded stamps, and set `clock: recorded` for "
-            "it in undertone.yaml; for live messages use another --prefix.",
-        )
-    return ids
-
-
-def _stamped_clocks(kafka: KafkaSettings, topics: Iterable[RawTopic]) -> dict[str, Clock]:
-    """Which clock each topic keeps, as the broker's `message.timestamp.type` says."""
-    resources = [
-        ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=["message.timestamp.type"])
-        for topic in topics
-    ]
-    with closing(admin_client(kafka)) as admin:
-        try:
-            answer: Any = admin.describe_configs(resources, config_filter="all")
-        except KafkaError as error:
-            raise BrokerError(f"the broker does not tell its topics' settings: {error}") from None
-    described = answer["topic"]
-    return {
-        name: _CLOCK_OF_STAMPS[config["message.timestamp.type"]["value"]]
-        for name, config in described.items()
-    }
 
 
 class Ingestor:

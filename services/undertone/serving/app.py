@@ -27,7 +27,13 @@ from undertone.serving.bodies import (
     finding_of,
     result_of,
 )
-from undertone.serving.gate import SENTIMENT, Gate, error_response
+from undertone.serving.gate import (
+    SENTIMENT,
+    Gate,
+    TooLargeError,
+    WrongFieldError,
+    error_response,
+)
 from undertone.serving.metrics import ServeMetrics
 from undertone.serving.model_thread import ModelThread
 from undertone.settings import ServingSettings
@@ -39,6 +45,8 @@ The sentiment of texts, or of what they say about a target.
 
 Send one pair, or `{"pairs": […]}`; results come in the order of the pairs. Only as much of a text
 is read as the model takes (`model.max_tokens`): send long texts in parts.
+
+Where the service has Kafka, it also takes messages for the watcher.
 """
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": description}
@@ -54,14 +62,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         504: "The model has not answered in time.",
     }.items()
 }
-
-
-class TooLargeError(Exception):
-    """More was sent than one request may bring."""
-
-    def __init__(self, message: str, field: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def build_app(
@@ -181,11 +181,16 @@ def _answer_errors(app: FastAPI) -> None:
             position, reason = findings[0]["loc"][-1], findings[0]["ctx"]["error"]
             return error_response(400, f"{_NOT_JSON}: {reason} (character {position})")
         message, field = finding_of(findings)
-        return error_response(422, message, field=field)
+        status = 413 if findings[0]["type"] == "too_large" else 422
+        return error_response(status, message, field=field)
 
     @app.exception_handler(TooLargeError)
     async def too_large(_request: Request, error: TooLargeError) -> Response:
         return error_response(413, str(error), field=error.field)
+
+    @app.exception_handler(WrongFieldError)
+    async def wrong_choice(_request: Request, error: WrongFieldError) -> Response:
+        return error_response(422, str(error), field=error.field)
 
     @app.exception_handler(UnavailableError)
     async def unavailable(_request: Request, error: UnavailableError) -> Response:

@@ -23,12 +23,14 @@ from undertone_models.pairs import Pair
 _EXPECTED = {
     "missing": "is missing",
     "string_type": "expected a string",
+    "string_unicode": "is not valid Unicode (half a surrogate pair)",
     "int_type": "expected a whole number",
-    "list_type": "expected a list of pairs",
-    "too_short": "expected at least one pair",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "too_short": "expected at least one",
     "model_type": "expected an object",
     "model_attributes_type": "expected an object",
-    "union_tag_not_found": "expected an object with text, or with pairs",
+    "union_tag_not_found": "expected an object: one, or a list of many",
     "extra_forbidden": "unknown field",
 }
 
@@ -175,4 +177,6 @@ def finding_of(errors: Sequence[Any]) -> tuple[str, str | None]:
     place = [str(step) for step in finding["loc"] if step != "body"]
     field = ".".join(place[1:] if place[:1] in (["one"], ["many"]) else place) or None
     wrong = _EXPECTED.get(finding["type"]) or finding["msg"].removeprefix("Value error, ")
+    if wrong.startswith("text: "):  # found of a whole message
+        field, wrong = f"{field}.text" if field else "text", wrong.removeprefix("text: ")
     return f"{field or 'the body'}: {wrong}", field

@@ -14,10 +14,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from undertone.serving.metrics import ServeMetrics
 
 SENTIMENT = "/v1/sentiment"
+MESSAGES = "/v1/messages"
 # The page holds no secret, and a browser sends no token when it opens one.
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/"})
 # A client that is still sending may not read its answer, so this much is taken and thrown away.
 DISCARDED_BYTES = 16 << 20
+
+
+class TooLargeError(Exception):
+    """More was sent than one request may bring."""
+
+    def __init__(self, message: str, field: str | None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class WrongFieldError(Exception):
+    """A field says what cannot be done."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def error_response(
@@ -48,6 +65,7 @@ class Gate:
         timeout_seconds: float,
     ) -> None:
         self._app, self._metrics = app, metrics
+        self._counters = {SENTIMENT: metrics.requests, MESSAGES: metrics.message_requests}
         self._token = None if token is None else token.encode()
         self._max_body_bytes, self._timeout_seconds = max_body_bytes, timeout_seconds
 
@@ -55,7 +73,8 @@ class Gate:
         """Answer one connection's request."""
         if scope["type"] != "http":
             return
-        if scope["path"] != SENTIMENT:
+        counter = self._counters.get(scope["path"])
+        if counter is None:
             await self._answer(scope, receive, send)
             return
         statuses = [500]
@@ -69,13 +88,14 @@ class Gate:
         try:
             await self._answer(scope, receive, watched)
         finally:
-            self._metrics.requests.labels(str(statuses[-1])).inc()
-            self._metrics.request_seconds.observe(time.perf_counter() - started)
+            counter.labels(str(statuses[-1])).inc()
+            if scope["path"] == SENTIMENT:
+                self._metrics.request_seconds.observe(time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check_token(scope)
-            if scope["method"] == "POST" and scope["path"] == SENTIMENT:
+            if scope["method"] == "POST" and scope["path"] in self._counters:
                 receive = await self._read(Headers(scope=scope), receive)
         except _RefusedError as refused:
             await refused.response(scope, receive, send)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+USUAL_MESSAGE_STATUSES = (202, 400, 401, 413, 422, 503)
 USUAL_STATUSES = (200, 400, 401, 413, 422, 500, 503, 504)
 
 
@@ -47,6 +48,19 @@ class ServeMetrics:
             ["stage"],
             registry=registry,
         )
+        self.message_requests = Counter(
+            "undertone_serve_message_requests_total",
+            "Requests that brought messages, by HTTP status.",
+            ["status"],
+            registry=registry,
+        )
+        self.messages = Counter(
+            "undertone_serve_messages_total",
+            "Messages that Kafka has acknowledged.",
+            registry=registry,
+        )
+        for status in USUAL_MESSAGE_STATUSES:
+            self.message_requests.labels(str(status))
         for status in USUAL_STATUSES:
             self.requests.labels(str(status))  # increase() does not see a first value
         for outcome in ("scored", "failed"):

@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 from undertone.errors import ModelError, UndertoneError
 from undertone.listening import listen, url_of
 from undertone.serving.app import build_app
+from undertone.serving.messages_route import add_messages
 from undertone.serving.metrics import ServeMetrics
 from undertone.serving.model_thread import ModelThread
-from undertone.settings import ServingSettings
+from undertone.serving.raw_writer import RawWriter
+from undertone.settings import ServingSettings, Settings
 from undertone.telemetry import describe_process
 from undertone_models.classifier import SentimentClassifier
 
@@ -23,8 +25,16 @@ THREAD_END_SECONDS = 5.0
 class ServeService:
     """Answers HTTP until it is stopped. `run` blocks; `stop` may be called from anywhere."""
 
-    def __init__(self, settings: ServingSettings, load: Callable[[], SentimentClassifier]) -> None:
+    def __init__(
+        self,
+        settings: ServingSettings,
+        load: Callable[[], SentimentClassifier],
+        *,
+        deployment: Settings | None = None,
+    ) -> None:
         """Listen at once; `load` is called later, in the model's thread.
+
+        With a `deployment` messages are taken for its raw topics.
 
         `url` is where it listens, with the port that was taken. Raises UndertoneError where the
         address cannot be had.
@@ -35,8 +45,13 @@ class ServeService:
         describe_process(registry)
         metrics = ServeMetrics(registry)
         self._model = ModelThread(load, metrics, queue_pairs=settings.queue_pairs, on_end=self.stop)
+        app = build_app(settings, self._model, metrics, registry)
+        self._writer: RawWriter | None = None
+        if deployment is not None:
+            self._writer = RawWriter(deployment, metrics)
+            add_messages(app, deployment, self._writer)
         config = uvicorn.Config(
-            build_app(settings, self._model, metrics, registry),
+            app,
             lifespan="off",
             ws="none",
             log_config=None,
@@ -59,6 +74,8 @@ class ServeService:
         finally:
             self._model.stop()
             self._model.join(THREAD_END_SECONDS)
+            if self._writer is not None:
+                self._writer.close(THREAD_END_SECONDS)
             self._socket.close()
         fault = self._model.fault
         if isinstance(fault, UndertoneError):

@@ -49,3 +49,23 @@ def test_an_unreadable_rejects_file_is_told_before_anything_is_written(tmp_path:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("{}\n")
     assert isinstance(refusal(str(rows), f"--rejects={tmp_path}"), UndertoneError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), r"expected files .*or --feed"),
+        (("rows.jsonl", "--feed=http://h/f"), r"expected files .*or --feed"),
+        (("-", "--every=5m", "--once"), r"--every, --once: is for feeds"),
+        (("--feed=http://h/f", "--speed=max", "--delay=3s"), r"--speed, --delay: a feed is live"),
+        (("--feed=file:///etc/passwd",), r"--feed file:///etc/passwd: expected an address"),
+        (("--feed=http://h/f", "--every=1s"), r"--every 1s: expected at least 10s"),
+        (("--feed=http://h/f", "--every=soon"), r"--every: cannot read 'soon'"),
+        (("--feed=http://h/f", "--language=English"), r"--language English: expected a code"),
+        (("--feed=http://h/f", "--source= "), r"--source: expected a name"),
+        (("--feed=http://h/f", "--topic=elsewhere"), r"--topic elsewhere: is not among"),
+    ],
+)
+def test_wrong_use_of_feeds_is_told(arguments: tuple[str, ...], error: str) -> None:
+    with pytest.raises(UsageError, match=error):
+        raise refusal("--bootstrap=127.0.0.1:1", *arguments) or AssertionError
