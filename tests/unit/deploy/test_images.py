@@ -104,7 +104,7 @@ def test_it_copies_all_that_the_wheel_is_built_of(path: Path) -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, there = document["project"], set(copied(path))
     assert {"pyproject.toml", project["readme"], *project["license-files"]} <= there
-    for package in document["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+    for package in document["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]:
         assert package.split("/")[0] in there
 
 
