@@ -8,8 +8,6 @@ hold all.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,20 +15,21 @@ from typing import Any
 
 from undertone.alerting.verdict import tells
 from undertone.errors import InputFileError
-from undertone.records import Alert, AlertState, Evidence, Severity
-from undertone.replay.optional import required
-from undertone.replay.overlays import Overlay
-from undertone.replay.report_charts import (
-    Axis,
-    OverlayPanel,
+from undertone.pages.axis import Axis
+from undertone.pages.panels import (
+    UNUSUAL_SURPRISE,
     TonePanel,
     VolumePanel,
-    frontier,
-    overlay_panel,
     tone_panel,
     volume_panel,
 )
-from undertone.replay.report_wording import FILTERS, UNUSUAL_SURPRISE, duration
+from undertone.pages.rendering import Style, environment
+from undertone.pages.wording import duration
+from undertone.records import Alert, AlertState, Evidence, Severity
+from undertone.replay.optional import required
+from undertone.replay.overlays import Overlay
+from undertone.replay.report_charts import OverlayPanel, frontier, overlay_panel
+from undertone.replay.report_wording import FILTERS
 from undertone.replay.result import ReplayResult
 from undertone.replay.timeline import BINS, Timeline
 from undertone.truth import TruthEvent
@@ -114,33 +113,17 @@ def write_report(
 
     Raises UsageError where jinja2 is missing, InputFileError where the file cannot be written.
     """
-    jinja: Any = required("jinja2", package="jinja2", purpose="report.html")
-    environment = jinja.Environment(
-        loader=jinja.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja.StrictUndefined,
-    )
-    environment.filters.update(FILTERS)
-    template = environment.get_template("report.html.j2")
-    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    required("jinja2", package="jinja2", purpose="report.html")
+    template = environment(_TEMPLATES, FILTERS).get_template("report.html.j2")
+    style = Style.of(_TEMPLATES / "report.css")
     part = path.with_name(f"{path.name}.part")
     try:
-        template.stream(**_page(result, timeline, overlays), **_style(style)).dump(
+        template.stream(**_page(result, timeline, overlays), style=style).dump(
             str(part), encoding="utf-8", errors="replace"
         )
         part.replace(path)
     except OSError as error:
         raise InputFileError(f"{path}: cannot be written: {error}") from None
-
-
-def _style(style: str) -> dict[str, Any]:
-    """The style sheet and the hash by which the page's policy allows it, and nothing else."""
-    markup: Any = required("markupsafe", package="jinja2", purpose="report.html")
-    text = f"\n{style}"
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return {"style": markup.Markup(text), "style_hash": digest}
 
 
 def _page(result: ReplayResult, timeline: Timeline, overlays: Sequence[Overlay]) -> dict[str, Any]:
@@ -273,7 +256,7 @@ def _draw(
 ) -> None:
     series = timeline.series(subject.id, window) if window else None
     if series is not None:
-        subject.volume = volume_panel(series, UNUSUAL_SURPRISE)
+        subject.volume = volume_panel(series)
         subject.tone = tone_panel(series)
     panels = [
         overlay_panel(overlay, axis, BINS)

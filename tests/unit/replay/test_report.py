@@ -30,21 +30,14 @@ from made_results import (
     made_timeline,
 )
 from undertone.errors import InputFileError
+from undertone.pages.axis import Axis
+from undertone.pages.paths import HEIGHT, WIDTH, nice_ceiling, step_area, step_line
+from undertone.pages.wording import delay, number, odds, percent, safe_url
 from undertone.records import Evidence
 from undertone.replay import report
 from undertone.replay.overlays import Overlay
 from undertone.replay.report import write_report
-from undertone.replay.report_charts import (
-    HEIGHT,
-    WIDTH,
-    Axis,
-    frontier,
-    nice_ceiling,
-    overlay_panel,
-    step_area,
-    step_line,
-)
-from undertone.replay.report_wording import delay, number, odds, percent, safe_url
+from undertone.replay.report_charts import frontier, overlay_panel
 from undertone.replay.result import ReplayResult
 from undertone.replay.timeline import Timeline
 from undertone.trends.points import columns_of_records

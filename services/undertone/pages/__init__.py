@@ -1,0 +1,1 @@
+"""What pages share: wording, the geometry of charts, templates, and the look."""
