@@ -58,13 +58,17 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait until it and all that it asks for is there."""
-        self.call("Page.navigate", url=path.as_uri())
+    def open(self, place: Path | str) -> None:
+        """Load a file or an address and wait until it and all that it asks for is there."""
+        self.call("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
+        self.wait_until_loaded(str(place))
+
+    def wait_until_loaded(self, place: str) -> None:
+        """Wait until the page that is being opened is there."""
         ready = "location.href !== 'about:blank' && document.readyState === 'complete'"
         deadline = time.monotonic() + _READY_SECONDS
         while not self.evaluate(ready):
-            assert time.monotonic() < deadline, f"{path} did not load in {_READY_SECONDS} s"
+            assert time.monotonic() < deadline, f"{place} did not load in {_READY_SECONDS} s"
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""

@@ -48,6 +48,7 @@ DEFAULT_FILE = Path("undertone.yaml")
 ENV_PREFIX = "UNDERTONE_"
 KAFKA_PORT = 9092
 DEFAULT_MODEL = "default"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 OWN_TOPICS = ("mentions", "trends", "alerts", "dead-letters")
 
 _BROKER = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+)(:(?P<port>\d{1,5}))?")
@@ -185,7 +186,7 @@ class ServingSettings(ConfigSection):
     @property
     def is_open_to_all(self) -> bool:
         """Whether other machines may ask, without a token."""
-        return self.token is None and self.host not in ("127.0.0.1", "::1", "localhost")
+        return self.token is None and self.host not in LOOPBACK
 
 
 class WatchSettings(ConfigSection):
@@ -218,6 +219,17 @@ class BoardSettings(ConfigSection):
     url: Annotated[str, AfterValidator(_http_url)] | None = Field(
         default=None, description="where people reach it; links in notifications begin with it"
     )
+    token: SecretStr | None = Field(
+        default=None, min_length=1, description="what browsers must send; none asks for none"
+    )
+    past: DurationMs = Field(
+        default=30 * 86_400_000, gt=0, description="how much of the trends is read at the start"
+    )
+
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether other machines may look, without a token."""
+        return self.token is None and self.host not in LOOPBACK
 
 
 class WeComSettings(ConfigSection):
@@ -250,7 +262,7 @@ class NotifySettings(ConfigSection):
     @property
     def is_open_to_all(self) -> bool:
         """Whether other machines may post, without a token."""
-        return self.token is None and self.host not in ("127.0.0.1", "::1", "localhost")
+        return self.token is None and self.host not in LOOPBACK
 
 
 class GrafanaSettings(ConfigSection):

@@ -26,6 +26,7 @@ COMMANDS = {
     "score": "score",
     "watch": "watch",
     "serve": "serve",
+    "board": "board",
     "notify": "notify",
     "dashboards": "dashboards",
     "classify": "classify",

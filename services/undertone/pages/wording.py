@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -141,7 +142,7 @@ def safe_url(url: str | None) -> str | None:
     return url.strip() if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-FILTERS = {
+FILTERS: dict[str, Callable[..., str | None]] = {
     "condition": condition,
     "day": day,
     "delay": delay,

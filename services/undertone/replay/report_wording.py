@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from undertone.alerting.rules import Rule
 from undertone.durations import format_duration
@@ -29,4 +29,7 @@ def parameters(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
-FILTERS = wording.FILTERS | {"parameters": parameters, "rule_conditions": rule_conditions}
+FILTERS: dict[str, Callable[..., str | None]] = wording.FILTERS | {
+    "parameters": parameters,
+    "rule_conditions": rule_conditions,
+}

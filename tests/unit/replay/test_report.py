@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import re
 from array import array
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import DAY_MS, HOUR_MS, MINUTE_MS
+from html_pages import HtmlPage
 from made_alerts import made_alert, made_trend_point
 from made_results import (
     FROM_MS,
@@ -45,54 +45,16 @@ from undertone.watch.core import WatchedSubject
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed (the extra `replay`)")
 
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Elements with their attributes, and the text between tags; checks that tags close."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self._parts: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        self.text = " ".join(self._parts)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self._open or self._open[-1] != "style":
-            self._parts.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.text.split())
-
 
 def page(
     tmp_path: Path,
     result: ReplayResult,
     timeline: Timeline | None = None,
     overlays: tuple[Overlay, ...] = (),
-) -> Page:
+) -> HtmlPage:
     path = tmp_path / "report.html"
     write_report(path, result, timeline or made_timeline("acme", "quiet"), overlays)
-    return Page(path.read_text())
+    return HtmlPage(path.read_text())
 
 
 def test_the_summary_tells_what_was_found_how_soon_and_how_often_wrongly(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The board: a page of the trends and alerts topics."""
