@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from builders import HOUR_MS, MINUTE_MS
 from made_alerts import START_MS, made_alert, made_trend_point, resolved, risen
 from made_results import HOSTILE
-from undertone.board.app import REFRESH_SECONDS, Pages, build_app
+from undertone.board.app import Pages, build_app
 from undertone.board.metrics import BoardMetrics
 from undertone.board.reader import Reader
 from undertone.board.state import BoardState, Listed
@@ -104,7 +104,7 @@ class MadeBoard:
             past_ms=1, on_end=lambda: None,
         )  # fmt: skip
         self.reader.is_ready = True
-        options = {"wall_clock_ms": None, "refresh_seconds": REFRESH_SECONDS} | self.options
+        options = {"wall_clock_ms": None} | self.options
         pages = Pages(self.state, lock, self.reader, **options)
         self.app: Starlette = build_app(
             pages, self.reader, metrics, self.registry, token=self.token

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders import DAY_MS
-from chromium import Page, chromium
+from chromium import LEAST_CONTRAST, STICKING_OUT, Page, chromium
 from made_results import (
     FROM_MS,
     HOSTILE,
@@ -26,39 +26,6 @@ from undertone.watch.core import WatchedSubject
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed (the extra `replay`)")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-# The elements that stick out of the page and do not scroll by themselves.
-STICKING_OUT = """
-[...document.querySelectorAll('body *')].filter(each => !each.closest('svg, .scroll')
-  && each.getBoundingClientRect().right > innerWidth + 1).map(each => each.outerHTML.slice(0, 200))
-"""
-# The least contrast between the text of an element and what lies behind it.
-LEAST_CONTRAST = """
-(() => {
-  const parse = text => (text.match(/[0-9.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = element => {
-    for (let each = element; each; each = each.parentElement) {
-      const colour = parse(getComputedStyle(each).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  let least = [99, ''];
-  for (const each of document.querySelectorAll('body *')) {
-    const own = [...each.childNodes].some(n => n.nodeType === 3 && n.data.trim());
-    if (!own || !each.checkVisibility()) continue;
-    const style = getComputedStyle(each);
-    const ink = each.closest('svg') ? style.fill : style.color;
-    const pair = [light(parse(ink)), light(behind(each))].sort((a, b) => b - a);
-    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
-    if (ratio < least[0]) least = [ratio, each.outerHTML.slice(0, 200)];
-  }
-  return least;
-})()
-"""
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,6 @@ class Pages:
         reader: Reader,
         *,
         wall_clock_ms: Callable[[], int] | None,
-        refresh_seconds: int = REFRESH_SECONDS,
     ) -> None:
         """`wall_clock_ms` is None where time is recorded: the stream's age then means nothing."""
         from markupsafe import Markup
@@ -50,7 +49,7 @@ class Pages:
         self._script = "\n" + (_TEMPLATES / "board.js").read_text(encoding="utf-8")
         self._templates = environment(_TEMPLATES)
         self._templates.globals.update(
-            style=self._style, script=Markup(self._script), refresh_seconds=refresh_seconds
+            style=self._style, script=Markup(self._script), refresh_seconds=REFRESH_SECONDS
         )
         self.policy = (
             f"default-src 'none'; style-src {self._style.source}; "

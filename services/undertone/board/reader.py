@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from undertone.board.metrics import BoardMetrics
 from undertone.board.state import BoardState
-from undertone.errors import RecordError
+from undertone.errors import BrokerError, RecordError
 from undertone.records import Alert, TrendPoint
 from undertone.settings import KafkaSettings
 from undertone.transport.clients import consumer
@@ -26,6 +25,7 @@ from undertone.transport.topics import TopicNames
 POLL_MS = 250
 LOOK_SECONDS = 5.0  # how often the ends of the topics are asked for
 ANSWER_MS = 10_000
+RETRY_SECONDS = 0.1
 UNREADABLE_LOGGED = 20
 
 log = logging.getLogger(__name__)
@@ -109,20 +109,21 @@ class Reader(threading.Thread):
         return places
 
     def _start(self, client: KafkaConsumer, places: Sequence[TopicPartition]) -> None:
-        firsts = client.beginning_offsets(list(places))
-        ends = client.end_offsets(list(places))
+        client.assign(list(places))  # so that it asks for the leaders of both topics
+        firsts = _offsets(client.beginning_offsets, places)
+        ends = _offsets(client.end_offsets, places)
         trends = [p for p in places if p.topic == self._names.trends and ends[p] > firsts[p]]
         newest_ms = _newest(client, trends, ends)
         begins = dict(firsts)
         if newest_ms is not None:
             asked = dict.fromkeys(trends, max(0, newest_ms - self._past_ms))
             for place, found in client.offsets_for_times(asked).items():
-                begins[place] = ends[place] if found is None else found.offset
+                begins[place] = ends[place] if found is None else int(found.offset)
         client.assign(list(places))
         for place in places:
             client.seek(place, begins[place])
         self._starts, self._at = dict(begins), dict(begins)
-        self._wanted = {place: int(end) for place, end in ends.items()}
+        self._wanted = ends
 
     def _follow(self, client: KafkaConsumer, places: Sequence[TopicPartition]) -> None:
         look_at = 0.0
@@ -161,21 +162,35 @@ class Reader(threading.Thread):
     def _look(self, client: KafkaConsumer, places: Sequence[TopicPartition]) -> None:
         """How far the topics' ends are; whether the broker answers at all."""
         try:
-            ends = client.end_offsets(list(places), timeout_ms=ANSWER_MS)
-        except KafkaError as error:
+            ends = _offsets(client.end_offsets, places)
+        except (KafkaError, BrokerError) as error:
             if not self.is_cut_off:
                 log.warning("the broker does not answer: %s: %s", type(error).__name__, error)
             self.is_cut_off = True
             return
         self.is_cut_off = False
         for topic in self._kinds:
-            left = sum(int(ends[p]) - self._at[p] for p in places if p.topic == topic)
+            left = sum(ends[p] - self._at[p] for p in places if p.topic == topic)
             self._metrics.lag.labels(topic).set(max(0, left))
         with self._lock:
             self._metrics.open_alerts.set(sum(alert.is_open for alert in self._state.alerts))
 
 
-def _newest(client: KafkaConsumer, places: Sequence[TopicPartition], ends: Any) -> int | None:
+def _offsets(ask: Callable[..., Ends], places: Sequence[TopicPartition]) -> Ends:
+    """An offset for each place. Raises BrokerError, KafkaError.
+
+    kafka-python 3.0.12 leaves out, without a word, partitions whose leader it does not know yet.
+    """
+    deadline = time.monotonic() + ANSWER_MS / 1000
+    while time.monotonic() < deadline:
+        found = ask(list(places), timeout_ms=ANSWER_MS)
+        if all(place in found for place in places):
+            return {place: int(found[place]) for place in places}
+        time.sleep(RETRY_SECONDS)
+    raise BrokerError("the leaders of some partitions are not known")
+
+
+def _newest(client: KafkaConsumer, places: Sequence[TopicPartition], ends: Ends) -> int | None:
     """The greatest stamp of the partitions' last records, in ms; None where none arrives."""
     if not places:
         return None

@@ -11,6 +11,7 @@
     paused = !paused;
     pause.textContent = paused ? "Resume updates" : "Pause updates";
     told.textContent = paused ? "Paused." : "";
+    update();
   });
   pause.hidden = false;
 
@@ -18,7 +19,7 @@
     if (paused || document.hidden || getSelection().type === "Range") return;
     try {
       const response = await fetch(location.href, {redirect: "error"});
-      if (!response.ok) throw new Error();
+      if (response.status >= 500) throw new Error();
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       const link = document.activeElement.getAttribute("href");
       for (const part of ["status", "content"]) {
