@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from importlib.util import find_spec
 from types import FrameType
@@ -58,6 +59,8 @@ def command(
     from undertone.watchlist.subjects import load_watchlist
 
     configure_logging(verbose=verbose)
+    # While the broker is away the client says so many times a second; the reader says it once.
+    logging.getLogger("kafka.cluster").setLevel(logging.WARNING if verbose else logging.CRITICAL)
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
     given = {"host": host, "port": port, "past": None if past is None else _past(past)}
     board = settings.board.model_copy(
