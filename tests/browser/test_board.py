@@ -15,7 +15,7 @@ from chromium import LEAST_CONTRAST, STICKING_OUT, Page, chromium
 from made_alerts import made_alert, resolved
 from made_board import MadeBoard, records
 from made_results import HOSTILE
-from undertone.listening import listening, url_of
+from undertone.listening import listen, url_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -41,7 +41,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def board() -> Iterator[Served]:
     """Subjects, open and ended alerts, and markup wherever others may write"""
     made = MadeBoard().take(*records())
-    opened = listening("127.0.0.1", 0, "board.port")
+    opened = listen("127.0.0.1", 0, section="board")
     server = uvicorn.Server(uvicorn.Config(made.app, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
     thread.start()
