@@ -44,7 +44,9 @@ def refuse_unknown_fields(document: object, known: Iterable[str]) -> None:
 class ConfigSection(BaseModel):
     """A part of a configuration file: frozen, and strict about its fields' names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -15,14 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -32,7 +25,6 @@ from pydantic_settings import (
 )
 
 from undertone.config_files import (
-    ConfigSection,
     Place,
     describe_findings,
     dotted,
@@ -42,255 +34,47 @@ from undertone.config_files import (
 from undertone.durations import DurationMs
 from undertone.errors import ConfigurationError
 from undertone.records import Kind, RawMessage
+from undertone.settings_sections import (
+    DEFAULT_MODEL,
+    AlertmanagerSettings,
+    BoardSettings,
+    DingTalkSettings,
+    FieldMapping,
+    GrafanaSettings,
+    KafkaSettings,
+    Language,
+    MetricsSettings,
+    ModelSettings,
+    NotifySettings,
+    RawTopic,
+    ServingSettings,
+    WatchSettings,
+    WeComSettings,
+)
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "AlertmanagerSettings",
+    "BoardSettings",
+    "DingTalkSettings",
+    "FieldMapping",
+    "GrafanaSettings",
+    "KafkaSettings",
+    "MetricsSettings",
+    "ModelSettings",
+    "NotifySettings",
+    "RawTopic",
+    "ServingSettings",
+    "Settings",
+    "WatchSettings",
+    "WeComSettings",
+    "load_settings",
+]
 
 PANE_MS = 10_000
 DEFAULT_FILE = Path("undertone.yaml")
 ENV_PREFIX = "UNDERTONE_"
-KAFKA_PORT = 9092
-DEFAULT_MODEL = "default"
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 OWN_TOPICS = ("mentions", "trends", "alerts", "dead-letters")
-
-_BROKER = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+)(:(?P<port>\d{1,5}))?")
-
-
-def _brokers(value: str) -> str:
-    """`HOST:PORT[,HOST:PORT]` without spaces. Raises ValueError for anything else."""
-    parts = [part.strip() for part in value.split(",")]
-    for part in parts:
-        match = _BROKER.fullmatch(part)
-        if not match or not 0 < int(match["port"] or KAFKA_PORT) < 65_536:
-            raise ValueError(f"cannot read {part[:80]!r} as a broker; expected HOST:PORT")
-    return ",".join(parts)
-
-
-def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
-        raise ValueError("expected an address such as http://localhost:9093")
-    return value.rstrip("/")
-
-
-def _secret_url(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"https?://[^/?#@\s]+(/\S*)?", value.get_secret_value()):
-        raise ValueError("expected the robot's address: https://…")
-    return value
-
-
-def _language(value: str) -> str:
-    if not re.fullmatch(rf"[a-z]{{2,3}}|{DEFAULT_MODEL}", value):
-        raise ValueError(f"expected a language as a code such as zh, or {DEFAULT_MODEL}")
-    return value
-
-
-Language = Annotated[str, AfterValidator(_language)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-# An address that lets whoever knows it speak.
-SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
-
-
-class KafkaSettings(ConfigSection):
-    """How to reach Kafka; the security options go to both clients."""
-
-    bootstrap: Annotated[str, AfterValidator(_brokers)] = "127.0.0.1:9092"
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    ssl_password: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _sasl_is_complete(self) -> Self:
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_username and self.sasl_password
-        ):
-            raise ValueError(
-                "security_protocol with SASL needs sasl_mechanism, sasl_username and sasl_password"
-            )
-        return self
-
-
-class FieldMapping(ConfigSection):
-    """One field of RawMessage: the name of a field in other people's JSON, or a constant.
-
-    Written as {field: full_text}, in short `full_text`, or as {const: wire}.
-    """
-
-    const: str | int | None = None
-    field: str | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: object) -> object:
-        return {"field": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.const is None) == (self.field is None):
-            raise ValueError("expected the name of a field, {field: NAME} or {const: VALUE}")
-        return self
-
-
-class RawTopic(ConfigSection):
-    """A raw topic to read."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
-    kind: Kind = Kind.OTHER
-    clock: Literal["live", "recorded"] = "live"
-    partitions: int = Field(default=2, ge=1, le=1000)
-
-
-class ModelSettings(ConfigSection):
-    """The classifier."""
-
-    path: str | None = Field(default=None, description="checkpoint; none is the bundled one")
-    engine: Literal["auto", "onnx", "torch", "stub"] = "auto"
-    threads: int = Field(default=2, ge=1, le=256)
-    token_budget: int = Field(default=2048, ge=64)
-    max_tokens: int = Field(default=128, ge=16, le=4096)
-    cache_entries: int = Field(default=100_000, ge=0)
-
-
-class MetricsSettings(ConfigSection):
-    """prometheus_client's own server; port 0 picks a free one, none serves nothing."""
-
-    host: str = "127.0.0.1"
-    score_port: Port | None = 9108
-    watch_port: Port | None = 9109
-
-
-class ServingSettings(ConfigSection):
-    """`undertone serve`; port 0 picks a free one."""
-
-    host: str = Field(default="127.0.0.1", min_length=1)
-    port: Port = 9110
-    token: SecretStr | None = Field(
-        default=None, min_length=1, description="what clients must send; none asks for none"
-    )
-    max_body_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 24)
-    max_pairs: int = Field(default=256, ge=1, description="in one request")
-    max_text_bytes: int = Field(default=1 << 16, ge=1)
-    messages: bool = Field(default=True, description="whether POST /v1/messages is taken")
-    max_messages: int = Field(default=1000, ge=1, description="in one request")
-    queue_pairs: int = Field(default=4096, ge=1, description="that wait for the model")
-    timeout: DurationMs = Field(default=20_000, gt=0)
-
-    @model_validator(mode="after")
-    def _a_full_request_fits_the_queue(self) -> Self:
-        if self.max_pairs > self.queue_pairs:
-            raise ValueError("queue_pairs must not be less than max_pairs")
-        return self
-
-    @property
-    def is_open_to_all(self) -> bool:
-        """Whether other machines may ask, without a token."""
-        return self.token is None and self.host not in LOOPBACK
-
-
-class WatchSettings(ConfigSection):
-    """How a `watch` worker stands in its consumer group."""
-
-    instance_id: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9._-]{1,249}$",
-        description="Kafka's group.instance.id: a worker that comes back under it in time causes "
-        "no rebalance; unique to each worker",
-    )
-    session_timeout: DurationMs = Field(
-        default=10_000, ge=6_000, le=1_800_000, description="until a silent worker counts as gone"
-    )
-
-
-class AlertmanagerSettings(ConfigSection):
-    """Where `watch` pushes alerts itself; none leaves it to the Prometheus rules."""
-
-    url: Annotated[str, AfterValidator(_http_url)] | None = None
-    timeout: DurationMs = 5_000
-    repeat: DurationMs = 60_000
-
-
-class BoardSettings(ConfigSection):
-    """`undertone board`; port 0 picks a free one."""
-
-    host: str = Field(default="127.0.0.1", min_length=1)
-    port: Port = 9111
-    url: Annotated[str, AfterValidator(_http_url)] | None = Field(
-        default=None, description="where people reach it; links in notifications begin with it"
-    )
-    token: SecretStr | None = Field(
-        default=None, min_length=1, description="what browsers must send; none asks for none"
-    )
-    past: DurationMs = Field(
-        default=30 * 86_400_000, gt=0, description="how much of the trends is read at the start"
-    )
-
-    @property
-    def is_open_to_all(self) -> bool:
-        """Whether other machines may look, without a token."""
-        return self.token is None and self.host not in LOOPBACK
-
-
-class WeComSettings(ConfigSection):
-    """A group robot of WeCom."""
-
-    url: SecretUrl = Field(description="its webhook, which holds its key")
-
-
-class DingTalkSettings(ConfigSection):
-    """A group robot of DingTalk."""
-
-    url: SecretUrl = Field(description="its webhook, which holds its access token")
-    secret: SecretStr | None = Field(
-        default=None, min_length=1, description="SEC…, where its security setting is to sign"
-    )
-
-
-class NotifySettings(ConfigSection):
-    """`undertone notify`; port 0 picks a free one."""
-
-    host: str = Field(default="127.0.0.1", min_length=1)
-    port: Port = 9112
-    token: SecretStr | None = Field(
-        default=None, min_length=1, description="what Alertmanager must send; none asks for none"
-    )
-    timeout: DurationMs = Field(default=5_000, gt=0, description="of one robot's answer")
-    wecom: WeComSettings | None = None
-    dingtalk: DingTalkSettings | None = None
-
-    @property
-    def is_open_to_all(self) -> bool:
-        """Whether other machines may post, without a token."""
-        return self.token is None and self.host not in LOOPBACK
-
-
-class GrafanaSettings(ConfigSection):
-    """Where `undertone dashboards` pushes; a token, or a user with a password."""
-
-    url: Annotated[str, AfterValidator(_http_url)] | None = None
-    token: SecretStr | None = Field(default=None, min_length=1)
-    user: str | None = Field(default=None, min_length=1)
-    password: SecretStr | None = Field(default=None, min_length=1)
-    folder: str = Field(default="Undertone", min_length=1, max_length=100)
-    prometheus: Annotated[str, AfterValidator(_http_url)] | None = Field(
-        default=None, description="where Grafana reaches Prometheus; none leaves data sources alone"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _url_holds_no_password(cls, value: str | None) -> str | None:
-        if value is not None and "@" in value.split("://", 1)[1].split("/", 1)[0]:
-            raise ValueError("leave user and password out of the address; give them beside it")
-        return value
-
-    @model_validator(mode="after")
-    def _one_way_in(self) -> Self:
-        if self.token is not None and self.user is not None:
-            raise ValueError("give a token, or a user with a password, not both")
-        if (self.user is None) != (self.password is None):
-            raise ValueError("user and password go together")
-        return self
 
 
 class Settings(BaseSettings):
@@ -302,27 +86,50 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="forbid",
+        use_attribute_docstrings=True,
         validate_default=False,  # a default duration is a number already
     )
 
     prefix: str = Field(default="undertone", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """begins the name of every topic and group of ours"""
     kafka: KafkaSettings = KafkaSettings()
+    """how to reach Kafka"""
     raw_topics: tuple[RawTopic, ...] = ()
+    """a list of topics to read; none: `PREFIX.raw.news` and `PREFIX.raw.social`"""
     mentions_partitions: int = Field(default=4, ge=1, le=1000)
+    """of mentions, trends and the watcher's state; fixed for a prefix's life"""
     watchlist: Path | None = None
+    """the file with the subjects"""
     rules: Path | None = None
+    """the file with the rules; none: those that come with undertone"""
     fields: dict[str, dict[str, FieldMapping]] = {}
+    """other people's JSON, by topic or file name: see [fields](#fields)"""
     model: ModelSettings = ModelSettings()
+    """the classifier"""
     models: dict[Language, Annotated[str, Field(min_length=1)]] = {}
+    """checkpoints by language, `{default: ./english, zh: ./chinese}`, where one does not read them
+    all; `default` is `model.path` under another name
+    """
     windows: tuple[DurationMs, ...] = (300_000, 3_600_000, 86_400_000)
+    """sliding windows that trends are told in, multiples of `10s`; rules may use others"""
     allowed_lateness: DurationMs = 3_600_000
+    """a message published longer than this before its arrival is late: counted, and kept out of
+    windows
+    """
     metrics: MetricsSettings = MetricsSettings()
+    """where metrics are served"""
     watch: WatchSettings = WatchSettings()
+    """how a watcher stands in its group"""
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    """where `watch` pushes alerts"""
     serving: ServingSettings = ServingSettings()
+    """`undertone serve`"""
     board: BoardSettings = BoardSettings()
+    """`undertone board`"""
     notify: NotifySettings = NotifySettings()
+    """`undertone notify`"""
     grafana: GrafanaSettings = GrafanaSettings()
+    """where `undertone dashboards` pushes"""
 
     @model_validator(mode="before")
     @classmethod

@@ -43,8 +43,13 @@ class QuietHours(ConfigSection):
     """
 
     at: tuple[str, ...] = Field(min_length=1, max_length=20)
+    """`22:00-07:00` (every night), `sat-sun` (whole days), `fri 18:00-24:00`"""
     zone: str = "UTC"
+    """whose wall clock they go by, such as `Europe/London`"""
     below: Severity = Severity.CRITICAL
+    """nothing below this severity fires or rises in them. What still holds when they end is told
+    then; that an alert has ended is told at once
+    """
 
     @field_validator("at")
     @classmethod

@@ -34,10 +34,20 @@ class When(ConfigSection):
     """
 
     signal: Signal
+    """`negative_volume` (stories most likely negative), `volume` (all stories), `negative_share`
+    (of the scored stories), `mean_score` (of the scored stories, −1 … 1)
+    """
     window: DurationMs
+    """a sliding window, a multiple of `10s`"""
     surprise: float | None = Field(default=None, gt=0, le=HIGHEST_SURPRISE)
+    """at least this surprise against the subject's own baseline, in powers of ten (4: by its
+    baseline, one such window in 10,000). A low `mean_score` is what surprises, and a high value
+    of the others. Exactly one of this, `above` and `below`
+    """
     above: float | None = None
+    """the observed value is more than this"""
     below: float | None = None
+    """the observed value is less than this"""
 
     @model_validator(mode="after")
     def _one_level(self) -> Self:
@@ -65,28 +75,63 @@ class Resolve(ConfigSection):
     """
 
     surprise_below: float = Field(default=1.5, gt=0, le=HIGHEST_SURPRISE)
+    """a condition is quiet below this surprise; with `above` or `below`, where the value has left
+    the level
+    """
     hold: DurationMs = Field(default=3_600_000, alias="for")
+    """it ends when each of its conditions has been quiet this long"""
 
 
 class Rule(ConfigSection):
     """One rule. It fires when all conditions hold together for `hold`."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
+    """`a-z`, `0-9`, hyphens; unique; part of the alert's identity"""
     enabled: bool = True
+    """`false` switches it off"""
     severity: Annotated[Severity | dict[Severity, float], BeforeValidator(read_severity)] = (
         Severity.WARNING
     )
+    """what it fires with: `info`, `warning`, `critical`; or steps, `{info: 2, warning: 3,
+    critical: 4}`: the highest that its strongest surprise reaches. Below the first step it does
+    not fire; it rises as further steps are reached, and never falls while it fires
+    """
     when: tuple[When, ...] = Field(min_length=1, max_length=5)
+    """one to five conditions, which must hold together"""
     min_stories: int = Field(default=3, ge=1)
+    """needed in the window of every condition; for `negative_volume` the *negative* stories are
+    counted
+    """
     min_sources: int = Field(default=1, ge=1)
+    """different voices in the longest window that told what counts: something negative, or
+    anything where all conditions are on `volume`. An author at a source is a voice, else the
+    source is; a copy under another name is no story, but a voice. From 2 on, the loudest voice
+    counts for no more than all others together, so that a flood among usual chatter fires
+    nothing
+    """
     hold: DurationMs = 0
+    """conditions and minimums must hold this long before it fires"""
     cooldown: DurationMs = 3_600_000
+    """after it has ended, silent for this subject this long"""
     resolve: Resolve = Resolve()
+    """when it ends"""
     rise_by: float | None = Field(default=None, gt=0, le=HIGHEST_SURPRISE)
+    """while it fires and all conditions hold, the severity rises one step, up to critical, each
+    time the strongest surprise is this much above the last one told; none: 1. Not with steps of
+    `severity`
+    """
     quiet_hours: QuietHours | None = None
+    """spans in which less is told"""
     subjects: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """ids; none: every subject"""
     kinds: tuple[Kind, ...] | None = Field(default=None, min_length=1)
+    """counts and baselines of these kinds alone; none: all together"""
     overrides: tuple[Override, ...] = ()
+    """list of `{subjects: [...], FIELD: value, …}`: the rule as it is for these subjects. Any
+    field but `name`; `surprise`, `above`, `below` and `window` of the one condition that has
+    it, `SIGNAL.surprise` of several; `resolve.FIELD`, `quiet_hours.FIELD`, `severity.STEP`;
+    `null` for the default
+    """
     _variants: tuple[Rule, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
@@ -201,6 +246,7 @@ class RuleSet(ConfigSection):
     """All rules, and a version made from their content."""
 
     rules: Annotated[tuple[Rule, ...], BeforeValidator(_unique)] = Field(min_length=1)
+    """the list; the file may also be the bare list"""
 
     @property
     def version(self) -> str:

@@ -37,7 +37,9 @@ class Term(ConfigSection):
     """An alias, ticker or phrase. Written as text, or {text, case_sensitive}."""
 
     text: Line
+    """as a whole word, in any case; Chinese, Japanese, Korean and Thai need no word boundaries"""
     case_sensitive: bool = False
+    """only as written"""
 
     @model_validator(mode="before")
     @classmethod
@@ -56,8 +58,11 @@ class Prior(ConfigSection):
     """What a subject's baseline starts from, before anything is learnt (design §6)."""
 
     stories_per_day: float = Field(default=2.0, gt=0, le=1_000_000)
+    """how many stories"""
     negative_share: float = Field(default=0.25, gt=0, lt=1)
+    """how many of them negative"""
     mean_score: float = Field(default=0.0, ge=-1, le=1)
+    """their mean tone"""
 
 
 class Subject(ConfigSection):
@@ -68,14 +73,25 @@ class Subject(ConfigSection):
     """
 
     id: str = Field(pattern=r"^[a-z0-9-]+$", max_length=64)
+    """`a-z`, `0-9`, hyphens; unique; the Kafka key and a metric label"""
     name: Line
+    """shown to people; what the model reads it under where no term stands in the text"""
     type: str = Field(default="other", pattern=r"^[a-z][a-z0-9_-]*$", max_length=32)
+    """a short word of yours: `company`, `person`, `product`, `theme` …"""
     terms: tuple[Term, ...] = ()
+    """aliases, tickers, phrases that name it: text, or `{text: LEH, case_sensitive: true}`.
+    Without terms it is found by tags alone
+    """
     require_any: tuple[Term, ...] = ()
+    """one of these must also occur, or a tag name it"""
     exclude: tuple[Term, ...] = ()
+    """none of these may occur, whoever tagged it"""
     match_all: bool = False
+    """`true`: every message is about it, and costs an inference"""
     labels: dict[LabelName, Annotated[str, Field(max_length=200)]] = Field(default_factory=dict)
+    """copied to its alerts, for routing; names that alerts or scraping use are refused"""
     prior: Prior | None = None
+    """what its baseline starts from; none: the list's own"""
 
     @property
     def by_tags_only(self) -> bool:
@@ -98,9 +114,17 @@ class Watchlist(ConfigSection):
     (by pattern of a source, or of source/author; 1 where none fits)."""
 
     subjects: tuple[Subject, ...]
+    """who or what is watched"""
     prior: Prior = Prior()
+    """for subjects without one"""
     exclude: tuple[Term, ...] = ()
+    """terms that rule a message out for every subject"""
     weights: dict[Line, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """how much a voice counts, 0 … 1: pattern of a source or of `source/author`, with `*` and `?`,
+    in any case → weight; the first that fits counts (1 where none does). Of a voice of weight
+    0.25 every fourth message about a subject is heard; the rest, and all of weight 0, are
+    mentions but no stories, voices or evidence
+    """
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
