@@ -38,7 +38,7 @@ def alerts(
     rules: RulesOption = None,
     config: ConfigOption = None,
     store: Annotated[
-        Path | None, typer.Option(help="Where scores are kept [default: in the user's cache].")
+        Path | None, typer.Option(help="Where scores are kept (default: in the user's cache).")
     ] = None,
     json_output: JsonOption = False,
 ) -> None:

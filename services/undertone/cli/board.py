@@ -30,14 +30,14 @@ def command(
     bootstrap: BootstrapOption = None,
     watchlist: WatchlistOption = None,
     host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")
+        str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
     ] = None,
     past: Annotated[
         str | None,
-        typer.Option("--past", help="How much of the trends to read at the start [default: 30d]."),
+        typer.Option("--past", help="How much of the trends to read at the start (default: 30d)."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
 ) -> None:

@@ -27,10 +27,10 @@ def command(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", help="Whose sentiment: words of the text [default: the whole]."),
+        typer.Option("--target", help="Whose sentiment: words of the text (default: the whole)."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint [default: the bundled one].")
+        str | None, typer.Option("--model", help="Checkpoint (default: the bundled one).")
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="What runs the model.")] = EngineName.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the model.")] = None,

@@ -40,7 +40,7 @@ def command(
     *,
     scenario: Annotated[
         str | None,
-        typer.Option(help=f"Which script; see `undertone simulate --list` [default: {SCENARIO}]."),
+        typer.Option(help=f"Which script; see `undertone simulate --list` (default: {SCENARIO})."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the script.")] = 1,
     messages: Annotated[

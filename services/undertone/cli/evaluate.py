@@ -50,12 +50,12 @@ def command(
         typer.Option("--data", help="JSON lines or CSV with text, label, target?, source?, split?"),
     ],
     model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint [default: the bundled one].")
+        str | None, typer.Option("--model", help="Checkpoint (default: the bundled one).")
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="What runs the model.")] = EngineName.AUTO,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Rows of this split [default: validation, if rows have one]."),
+        typer.Option("--split", help="Rows of this split (default: validation, if rows have one)."),
     ] = None,
     compare: Annotated[
         str | None,

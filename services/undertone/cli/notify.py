@@ -21,7 +21,7 @@ def command(
     *,
     config: ConfigOption = None,
     host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")
+        str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")

@@ -23,7 +23,7 @@ class EngineName(StrEnum):
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Settings file [default: undertone.yaml here, if any]."),
+    typer.Option("--config", "-c", help="Settings file (default: undertone.yaml here, if any)."),
 ]
 PrefixOption = Annotated[
     str | None, typer.Option("--prefix", help="Prefix of all topics and groups.")

@@ -33,7 +33,7 @@ def command(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Rows of this split [default: validation, if rows have one]."),
+        typer.Option("--split", help="Rows of this split (default: validation, if rows have one)."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the models.")] = None,
     as_json: JsonOption = False,

@@ -67,14 +67,14 @@ def command(
     ] = None,
     engine: Annotated[EngineName | None, typer.Option(help="What runs the model.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Checkpoint [default: the bundled one].")
+        str | None, typer.Option(help="Checkpoint (default: the bundled one).")
     ] = None,
     sweep: Annotated[Path | None, typer.Option(help="A grid of rule parameters to try.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes of a sweep [default: all cores].")
+        int | None, typer.Option(min=1, max=256, help="Processes of a sweep (default: all cores).")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="Where scores are kept [default: in the user's cache].")
+        Path | None, typer.Option(help="Where scores are kept (default: in the user's cache).")
     ] = None,
     overlay: Annotated[
         list[str] | None,

@@ -31,7 +31,7 @@ def command(
         EngineName | None, typer.Option("--engine", help="What runs the model.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint [default: the bundled one].")
+        str | None, typer.Option("--model", help="Checkpoint (default: the bundled one).")
     ] = None,
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="0 picks a free one.")

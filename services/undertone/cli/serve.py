@@ -29,7 +29,7 @@ def command(
     *,
     config: ConfigOption = None,
     host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")
+        str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
@@ -38,7 +38,7 @@ def command(
         EngineName | None, typer.Option("--engine", help="What runs the model.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint [default: the bundled one].")
+        str | None, typer.Option("--model", help="Checkpoint (default: the bundled one).")
     ] = None,
     prefix: PrefixOption = None,
     bootstrap: BootstrapOption = None,

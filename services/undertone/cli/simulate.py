@@ -22,7 +22,7 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same stream.")] = 1,
     messages: Annotated[int | None, typer.Option(help="How many, instead of its usual.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="JSON lines, gzipped for .gz [default: standard output].")
+        Path | None, typer.Option(help="JSON lines, gzipped for .gz (default: standard output).")
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="What truly happens: TSV, or JSON lines for .jsonl.")
