@@ -334,7 +334,8 @@ class AlertState(StrEnum):
 class Alert(Record):
     """One revision of one alert: it fires, may rise in severity, and resolves.
 
-    `fired_as` is the severity of its first revision, where that was another.
+    `fired_as` is the severity of its first revision, where that was another. The versions are those
+    of the files that this revision was decided with.
     """
 
     SCHEMA: ClassVar[str] = "alert/1"
@@ -342,6 +343,7 @@ class Alert(Record):
     id: str
     rule: str
     rules_version: str
+    watchlist_version: str | None = None
     subject: str
     name: str
     labels: dict[str, str] = {}

@@ -9,11 +9,17 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
+from itertools import count
+
+from prometheus_client import CollectorRegistry
 
 from undertone.errors import UndertoneError
 from undertone.records import Alert, Mention, Progress, TrendPoint
+from undertone.reloading import ConfigMetrics, Hangups, Loaded, Reloads
 from undertone.settings import KafkaSettings, RawTopic, Settings, WatchSettings
+from undertone.watch.partition import CoreFactory
 from undertone.watch.worker import quieten_clients, run_worker
 
 BREAKS_CORE = "breaks-the-core"
@@ -148,10 +154,17 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("undertone").setLevel(logging.INFO)
     quieten_clients(verbose=len(sys.argv) > 5)
+    versions = count(1)
+
+    def load() -> Loaded[CoreFactory]:
+        return Loaded(CountingCore, {"rules": str(next(versions))})
+
+    reloads = Reloads(load, ConfigMetrics(CollectorRegistry(), time.time), Hangups().take)
     try:
         run_worker(
             counting_settings(bootstrap, prefix, int(partitions)),
-            CountingCore,
+            reloads.running,
+            reloads=reloads,
             session_timeout_seconds=float(session_seconds),
             stuck_seconds=STUCK_SECONDS,
         )

@@ -108,11 +108,13 @@ def test_the_mentions_log_gives_the_same_alerts_and_trends_to_the_byte(
 ) -> None:
     settings = calm[0]
     names = TopicNames(settings.prefix)
+    watchlist = load_watchlist(stream.watchlist)
     config = WatchConfig(
         rules=load_rules(),
-        subjects=watched_subjects(load_watchlist(stream.watchlist)),
+        subjects=watched_subjects(watchlist),
         windows_ms=settings.windows,
         allowed_lateness_ms=settings.allowed_lateness,
+        watchlist_version=watchlist.version,
     )
     alerts: list[bytes] = []
     trends: list[bytes] = []

@@ -24,7 +24,7 @@ from undertone.records import DeadLetter, Kind, Mention, Progress, RawPosition
 from undertone.scoring.accounting import accounting
 from undertone.scoring.partitions import Limits
 from undertone.scoring.pipeline import RawRecord, Reader, Reading, mentions_of
-from undertone.scoring.service import ScoreService
+from undertone.scoring.service import Reloads, ScoreService
 from undertone.settings import KafkaSettings, RawTopic, Settings
 from undertone.telemetry import Readiness
 from undertone.transport import clients
@@ -248,6 +248,7 @@ def scorer(
     classifier: StubClassifier | None = None,
     limits: Limits = LIMITS,
     readiness: Readiness | None = None,
+    reloads: Reloads | None = None,
 ) -> Iterator[CollectorRegistry]:
     """A scorer in a thread, stopped and checked at the end."""
     registry = CollectorRegistry()
@@ -258,6 +259,7 @@ def scorer(
         registry,
         limits=limits,
         readiness=readiness,
+        reloads=reloads,
     )
     faults: list[BaseException] = []
 

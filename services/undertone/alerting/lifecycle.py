@@ -184,3 +184,17 @@ def revise(
     else:
         changes |= {"state": AlertState.RESOLVED, "resolved_at": now_ms}
     return alert.model_copy(update=changes)
+
+
+def withdraw(alert: Alert, now_ms: int) -> Alert:
+    """The last revision of a firing alert whose rule is gone: it says what was said before.
+
+    `now_ms` is when the subject was last looked at.
+    """
+    changes: dict[str, object] = {
+        "revision": alert.revision + 1,
+        "state": AlertState.RESOLVED,
+        "detected_at": now_ms,
+        "resolved_at": now_ms,
+    }
+    return alert.model_copy(update=changes)

@@ -69,6 +69,7 @@ def alerts(
         watched_subjects(subjects),
         settings.windows,
         settings.allowed_lateness,
+        subjects.version,
     )
     truth = None if events is None else read_truth(events)
     given = Input([stream], [], delay_ms=0, merge=True, as_scored=None, engine=None, model=None)

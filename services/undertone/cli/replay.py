@@ -129,7 +129,11 @@ def command(
     order = Order(
         asked.span,
         WatchConfig(
-            rule_set, watched_subjects(subjects), settings.windows, settings.allowed_lateness
+            rule_set,
+            watched_subjects(subjects),
+            settings.windows,
+            settings.allowed_lateness,
+            subjects.version,
         ),
         out,
         events=None if events is None else read_truth(events),

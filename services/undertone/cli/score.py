@@ -41,26 +41,36 @@ def command(
     """Score raw messages about the subjects of the watchlist, until stopped.
 
     SIGTERM and Ctrl-C finish what is in flight and commit; the exit status is then 0 and 130.
+    SIGHUP (`undertone reload`) takes up an edited watchlist.
     """
+    import time
+
     from prometheus_client import CollectorRegistry
 
     from undertone.errors import ConfigurationError, ModelError
+    from undertone.reloading import ConfigMetrics, Hangups, Loaded, Reloads
     from undertone.scoring.routing import load_detector
     from undertone.scoring.service import ScoreService
     from undertone.settings import DEFAULT_MODEL, load_settings
     from undertone.telemetry import Readiness, configure_logging, serve_metrics
-    from undertone.watchlist.subjects import load_watchlist
+    from undertone.watchlist.subjects import Watchlist, load_watchlist
     from undertone_models.checkpoint import CheckpointError
     from undertone_models.classifier import load_classifier
 
     configure_logging(verbose=verbose)
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
-    watchlist = watchlist or settings.watchlist
-    if watchlist is None:
+    watchlist_file = watchlist or settings.watchlist
+    if watchlist_file is None:
         raise ConfigurationError(
             "no watchlist is named", hint="Set `watchlist` in undertone.yaml, or give --watchlist."
         )
-    subjects = load_watchlist(watchlist)
+
+    def load() -> Loaded[Watchlist]:
+        subjects = load_watchlist(watchlist_file)
+        return Loaded(subjects, {"watchlist": subjects.version})
+
+    registry = CollectorRegistry()
+    reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
     paths = settings.model_paths
     if model is not None:
         paths[DEFAULT_MODEL] = model
@@ -78,7 +88,6 @@ def command(
         }
     except CheckpointError as error:
         raise ModelError(error.message, hint=error.hint) from None
-    registry = CollectorRegistry()
     port = settings.metrics.score_port if metrics_port is None else metrics_port
     readiness = Readiness()
     served = serve_metrics(registry, settings.metrics.host, port, readiness)
@@ -87,12 +96,13 @@ def command(
     by_language = {language: loaded[path] for language, path in paths.items()}
     service = ScoreService(
         settings,
-        subjects,
+        reloads.running,
         by_language.pop(DEFAULT_MODEL),
         registry,
         by_language=by_language,
         detect=load_detector(by_language) if by_language else None,
         readiness=readiness,
+        reloads=reloads,
     )
     received: list[int] = []
 

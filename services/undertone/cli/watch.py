@@ -43,7 +43,7 @@ def command(
     """Watch the mentions: write trends and alerts, serve metrics, push alerts, until stopped.
 
     Several workers share the mentions' partitions. SIGTERM and Ctrl-C finish what is in flight;
-    the exit status is then 0 and 130.
+    the exit status is then 0 and 130. SIGHUP (`undertone reload`) takes up edited files.
     """
     from prometheus_client import CollectorRegistry
 
@@ -51,11 +51,13 @@ def command(
     from undertone.alerting.notifier import Notifier
     from undertone.alerting.rules import load_rules
     from undertone.errors import ConfigurationError
+    from undertone.reloading import ConfigMetrics, Hangups, Loaded, Reloads
     from undertone.settings import load_settings
     from undertone.telemetry import Readiness, configure_logging, serve_metrics
     from undertone.watch.agent import Outlets
     from undertone.watch.core import Watch, WatchConfig, watched_subjects
     from undertone.watch.exposition import Exposition
+    from undertone.watch.partition import CoreFactory
     from undertone.watch.rebuild import delete_state
     from undertone.watch.worker import quieten_clients, run_worker
     from undertone.watchlist.subjects import load_watchlist
@@ -68,18 +70,26 @@ def command(
             err.print(f"deleted: {name}")
         err.print("the next `undertone watch` reads the mentions from their beginning")
         return
-    watchlist = watchlist or settings.watchlist
-    if watchlist is None:
+    watchlist_file = watchlist or settings.watchlist
+    if watchlist_file is None:
         raise ConfigurationError(
             "no watchlist is named", hint="Set `watchlist` in undertone.yaml, or give --watchlist."
         )
-    watch_config = WatchConfig(
-        rules=load_rules(rules or settings.rules),
-        subjects=watched_subjects(load_watchlist(watchlist)),
-        windows_ms=settings.windows,
-        allowed_lateness_ms=settings.allowed_lateness,
-    )
+
+    def load() -> Loaded[CoreFactory]:
+        rule_set, subjects = load_rules(rules or settings.rules), load_watchlist(watchlist_file)
+        watch_config = WatchConfig(
+            rules=rule_set,
+            subjects=watched_subjects(subjects),
+            windows_ms=settings.windows,
+            allowed_lateness_ms=settings.allowed_lateness,
+            watchlist_version=subjects.version,
+        )
+        versions = {"rules": rule_set.version, "watchlist": subjects.version}
+        return Loaded(lambda: Watch(watch_config), versions)
+
     registry = CollectorRegistry()
+    reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
     port = settings.metrics.watch_port if metrics_port is None else metrics_port
     readiness = Readiness()
     served = serve_metrics(registry, settings.metrics.host, port, readiness)
@@ -108,10 +118,11 @@ def command(
     with notifier:
         received = run_worker(
             settings,
-            lambda: Watch(watch_config),
+            reloads.running,
             Outlets(exposition, notifier),
             session_timeout_seconds=settings.watch.session_timeout / 1000,
             readiness=readiness,
+            reloads=reloads,
         )
     if received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)

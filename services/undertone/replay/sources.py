@@ -156,6 +156,14 @@ class RawTopicSource:
         parts += [self._span.from_ms, self._span.until_ms, self._span.warm_up_ms]
         return hashlib.sha256(orjson.dumps(parts)).hexdigest()
 
+    @property
+    def ends(self) -> dict[str, dict[int, int]]:
+        """The offsets at which `steps` ends, by topic and partition, once it has begun."""
+        ends: dict[str, dict[int, int]] = {}
+        for place, (_begin, end) in (self._ranges or {}).items():
+            ends.setdefault(place.topic, {})[place.partition] = end
+        return ends
+
     def steps(self, counts: Counts) -> Generator[Step, None, None]:
         """Records → mentions, all for one watcher: subjects are independent of each other."""
         with closing(consumer(self._kafka)) as client:

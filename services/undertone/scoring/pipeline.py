@@ -113,6 +113,10 @@ class Reader:
         self._mappings = {topic.name: mapping_for(topic.name, fields) for topic in topics}
         self._token_limit = max_tokens - RESERVED_TOKENS if max_tokens > 32 else max_tokens
 
+    def take_up(self, matcher: Matcher) -> None:
+        """Match by another watchlist from the next record on. May be called from any thread."""
+        self._matcher = matcher
+
     def read(self, record: RawRecord) -> Tick | Rejected | Reading:
         """What one record is. A record that breaks a stage is Rejected, whatever it holds."""
         if record.value is None and tick_instant(record.headers) is not None:
@@ -137,8 +141,9 @@ class Reader:
 
     def _reading(self, message: RawMessage) -> Reading:
         text = joined_text(message.title, message.text)
-        matches = self._matcher.match(message.text, message.title, message.subjects)
-        ignored = self._matcher.unknown_tags(message.subjects) if message.subjects else 0
+        matcher = self._matcher  # the same for all of this message
+        matches = matcher.match(message.text, message.title, message.subjects)
+        ignored = matcher.unknown_tags(message.subjects) if message.subjects else 0
         if not matches:
             return Reading(message, (), ignored, "", "")
         return Reading(

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -53,6 +53,13 @@ STAGE_SECONDS = 5.0
 UNBOUNDED = 2**31  # bounded all the same, by what the consumer is let read
 
 
+class Reloads(Protocol):
+    """Whether the watchlist has changed: `undertone.reloading.Reloads`."""
+
+    def due(self) -> Watchlist | None: ...
+    def done(self) -> None: ...
+
+
 class ScoreService:
     """Scores raw topics until it is stopped. `run` blocks; `stop` may be called from anywhere."""
 
@@ -68,8 +75,12 @@ class ScoreService:
         limits: Limits = DEFAULT_LIMITS,
         clocks: Clocks = SYSTEM_CLOCKS,
         readiness: Readiness | None = None,
+        reloads: Reloads | None = None,
     ) -> None:
-        """`by_language`: those that read a language instead of `classifier`; they need `detect`."""
+        """`by_language`: those that read a language instead of `classifier`; they need `detect`.
+
+        `reloads` is asked for another watchlist now and then.
+        """
         self._settings, self._limits, self._clocks = settings, limits, clocks
         self._names = TopicNames(settings.prefix)
         self._readiness = readiness or Readiness()
@@ -83,6 +94,7 @@ class ScoreService:
             settings.model.max_tokens,
             router,
         )
+        self._reloads = reloads
         self._stopping = threading.Event()
         self._fault: BaseException | None = None
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
@@ -164,6 +176,7 @@ class ScoreService:
         try:
             consumer.subscribe(list(self._topics), listener=partitions)
             while not self._stopping.is_set():
+                self._take_up_changes()
                 for job in partitions.poll(self._limits.poll_ms):
                     self._to_decode.put(job)
                 self._raise_fault()
@@ -243,6 +256,14 @@ class ScoreService:
             progress, self._names.mentions, self._settings.mentions_partitions, max(0, stamp)
         ):
             sender.send(record)
+
+    def _take_up_changes(self) -> None:
+        """What is polled from now on is matched by the watchlist as it is now, and some before it:
+        what has not been decoded yet."""
+        watchlist = None if self._reloads is None else self._reloads.due()
+        if self._reloads is not None and watchlist is not None:
+            self._reader.take_up(Matcher(watchlist))
+            self._reloads.done()
 
     def _drain(self, partitions: OwnedPartitions) -> None:
         """Finish what is in flight within a bound, and commit."""

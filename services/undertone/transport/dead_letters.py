@@ -36,3 +36,8 @@ def dead_letter(
         stage=stage,
         at=at_ms,
     )
+
+
+def is_cut(letter: DeadLetter) -> bool:
+    """Whether a letter holds only the beginning of its record."""
+    return letter.error.endswith("bytes are kept here)")

@@ -122,6 +122,7 @@ class WatchAgent:
         self._pauses = pauses
         self.partitions: dict[int, WatchedPartition] = {}
         self._revocations = 0
+        self._between_batches = asyncio.Lock()
         self.app: WatchApp
         self.table: StateTable
         self.app, self.table = build_app(
@@ -195,6 +196,23 @@ class WatchAgent:
         if self._ownership() != ownership:
             raise BatchDroppedError
 
+    async def take_up(self, new_core: CoreFactory) -> None:
+        """Decide by other rules or another watchlist from the next batch on, in every partition.
+
+        Nothing is lost or applied twice: between batches the table holds all that was applied.
+        """
+        async with self._between_batches:
+            self._new_core = new_core
+            for partition, watched in list(self.partitions.items()):
+                if self.partitions.get(partition) is watched:  # not lost while others had a turn
+                    watched.take_up(new_core)
+                    logger.info(
+                        "partition %d: decides anew from offset %d",
+                        partition,
+                        watched.cursor.offset,
+                    )
+                await asyncio.sleep(0)
+
     # -- batches -----------------------------------------------------------------------------
 
     async def _watch(self, stream: Any) -> None:
@@ -202,7 +220,9 @@ class WatchAgent:
             by_partition: dict[int, list[Any]] = {}
             for event in events:
                 by_partition.setdefault(event.message.partition, []).append(event)
-            await asyncio.gather(*(self._handle(stream, *item) for item in by_partition.items()))
+            async with self._between_batches:
+                handled = (self._handle(stream, *item) for item in by_partition.items())
+                await asyncio.gather(*handled)
 
     async def _handle(self, stream: Any, partition: int, events: list[Any]) -> None:
         """Bring one partition's batch from the stream to its acknowledgement, or drop it."""

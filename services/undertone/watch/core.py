@@ -55,6 +55,7 @@ class WatchConfig:
     subjects: Mapping[str, WatchedSubject]
     windows_ms: tuple[int, ...] = (300_000, 3_600_000, 86_400_000)
     allowed_lateness_ms: int = 3_600_000
+    watchlist_version: str | None = None
 
     @property
     def all_windows_ms(self) -> tuple[int, ...]:
@@ -72,6 +73,7 @@ class Watch:
         self.clock_ms: int | None = None
         self._subjects: dict[str, SubjectWatch] = {}
         self._due: list[tuple[int, int, str]] = []
+        self._withdrawn: list[SubjectWatch] = []
         self._changed: set[str] = set()
         # Asked for with every new subject, and not cheap.
         self._windows_ms = config.all_windows_ms
@@ -82,16 +84,17 @@ class Watch:
 
         Trend points come as what they are made of (`TrendReading.record` makes one).
         """
+        ended = self._end_withdrawn() if self._withdrawn else []
         if isinstance(record, Progress):
             self._advance_clock(record)
         else:
             watch = self._watch(record.subject)
             if not watch.state.accept(record):
-                return []
+                return ended
             self._changed.add(record.subject)
             if watch.state.pending.first_arrival_ms() == record.ingested_at:
                 self._schedule_mention(watch)
-        return self._run()
+        return ended + self._run()
 
     def take_changes(self) -> dict[str, bytes | None]:
         """State parts changed since the last call: `subject/part` → JSON, or None to delete."""
@@ -110,7 +113,10 @@ class Watch:
         complete_until: Mapping[str, Mapping[int, int]],
         expected: Mapping[str, int],
     ) -> None:
-        """Begin from stored parts and the clock's map, as if never interrupted."""
+        """Begin from stored parts and the clock's map, as if never interrupted.
+
+        The rules may be others than before: alerts of rules that are gone end at the next record.
+        """
         by_subject: dict[str, dict[str, bytes]] = {}
         for key, value in parts.items():
             subject, _, name = key.partition("/")
@@ -125,15 +131,28 @@ class Watch:
             self._subjects[subject] = watch = self._new_watch(state)
             self._schedule_timer(watch)
             self._schedule_mention(watch)
+            if watch.withdrawn:
+                self._withdrawn.append(watch)
 
     def open_alerts(self) -> list[Alert]:
         """The last revision of each firing alert, by subject and rule."""
-        return [
-            rule.alert
-            for _subject, watch in sorted(self._subjects.items())
-            for _name, rule in sorted(watch.state.rules.items())
-            if rule.phase is Phase.FIRING and rule.alert is not None
-        ]
+        alerts: list[Alert] = []
+        for _subject, watch in sorted(self._subjects.items()):
+            firing = [
+                rule.alert
+                for rule in watch.state.rules.values()
+                if rule.phase is Phase.FIRING and rule.alert is not None
+            ]
+            alerts += sorted([*firing, *watch.withdrawn], key=lambda alert: alert.rule)
+        return alerts
+
+    def _end_withdrawn(self) -> list[Alert | TrendReading]:
+        ended: list[Alert | TrendReading] = []
+        for watch in self._withdrawn:
+            ended += watch.end_withdrawn()
+            self._changed.add(watch.state.subject)
+        self._withdrawn.clear()
+        return ended
 
     def _watch(self, subject: str) -> SubjectWatch:
         watch = self._subjects.get(subject)
@@ -152,6 +171,7 @@ class Watch:
             weights=known.weights,
             rules=self.config.rules,
             rules_version=self._rules_version,
+            watchlist_version=self.config.watchlist_version,
             trend_windows_ms=self.config.windows_ms,
             allowed_lateness_ms=self.config.allowed_lateness_ms,
         )

@@ -99,6 +99,14 @@ class WatchedPartition:
         """Forget what the table does not hold."""
         self.core, self.cursor = self._load()
 
+    def take_up(self, new_core: CoreFactory) -> None:
+        """Go on with cores of another kind (other rules, another watchlist), between two batches.
+
+        What the table holds is read anew: so it is, by construction, as after a restart.
+        """
+        self._new_core = new_core
+        self.reload()
+
     def _load(self) -> tuple[Core, Cursor]:
         cursor, parts = stored_state(self._entries, self.partition)
         cursor = cursor or Cursor.at(self._begin, self.log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from undertone.errors import BrokerError, StateError
@@ -11,6 +12,17 @@ from undertone.settings import Settings
 from undertone.transport.clients import admin_client
 from undertone.transport.topics import TopicNames
 from undertone.watch.changelog import changelog_topic
+
+
+def refuse_running_workers(admin: KafkaAdminClient, names: TopicNames) -> None:
+    """Raise StateError while a watch worker runs: its state is its own."""
+    group = admin.describe_groups([names.watch_app])[names.watch_app]
+    if group["members"]:
+        raise StateError(
+            f"group {names.watch_app} has {len(group['members'])} members: "
+            "the state cannot be changed under a running worker",
+            hint="Stop every watch worker first; one that was killed leaves within seconds.",
+        )
 
 
 def delete_state(settings: Settings) -> list[str]:
@@ -21,13 +33,7 @@ def delete_state(settings: Settings) -> list[str]:
     names = TopicNames(settings.prefix)
     deleted: list[str] = []
     with closing(admin_client(settings.kafka)) as admin:
-        group = admin.describe_groups([names.watch_app])[names.watch_app]
-        if group["members"]:
-            raise StateError(
-                f"group {names.watch_app} has {len(group['members'])} members: "
-                "the state cannot be rebuilt under a running worker",
-                hint="Stop every watch worker first; one that was killed leaves within seconds.",
-            )
+        refuse_running_workers(admin, names)
         try:
             topic = changelog_topic(names)
             if topic in admin.list_topics():

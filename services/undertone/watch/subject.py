@@ -14,6 +14,7 @@ from undertone.alerting.lifecycle import (
     decide,
     next_due_ms,
     revise,
+    withdraw,
 )
 from undertone.alerting.rules import COUNT_SIGNALS, Rule, RuleSet, When
 from undertone.durations import format_duration
@@ -99,6 +100,7 @@ class SubjectWatch:
         weights: VoiceWeights | None,
         rules: RuleSet,
         rules_version: str,
+        watchlist_version: str | None,
         trend_windows_ms: tuple[int, ...],
         allowed_lateness_ms: int,
     ) -> None:
@@ -108,7 +110,7 @@ class SubjectWatch:
         self.prior = prior
         self.weights = weights
         self.scheduled_ms: int | None = None
-        self.rules_version = rules_version
+        self.rules_version, self.watchlist_version = rules_version, watchlist_version
         self.lateness_ms = allowed_lateness_ms
         longest_ms = max(STORY_HOURS * HOUR_MS, *state.windows)
         self.keep_ms = longest_ms + allowed_lateness_ms + HOUR_MS
@@ -121,12 +123,36 @@ class SubjectWatch:
         applying = rules.for_subject(state.subject)
         self._rules = [_WatchedRule(rule, state.windows) for rule in applying]
         self._rules_at_mentions = [each for each in self._rules if each.rule.decides_at_mentions]
-        watched = {rule.name for rule in applying}
-        state.rules = {name: rule for name, rule in state.rules.items() if name in watched}
+        # Alerts that fire by rules which watch this subject no more: to be ended by the caller.
+        self.withdrawn = self._forget_rules({rule.name for rule in applying})
         # What is expected, by kinds and window, in the hour since 1970 that it was computed for.
         self._expected: dict[tuple[Kinds, int], Expectation] = {}
         self._hour = -1
         self._kinds: Kinds = tuple(sorted(state.baselines))
+
+    def _forget_rules(self, watched: set[str]) -> list[Alert]:
+        """Drop where all other rules stand; returns their firing alerts, by rule."""
+        state = self.state
+        gone = [rule for name, rule in sorted(state.rules.items()) if name not in watched]
+        state.rules = {name: rule for name, rule in state.rules.items() if name in watched}
+        return [rule.alert for rule in gone if rule.phase is Phase.FIRING and rule.alert]
+
+    @property
+    def _versions(self) -> dict[str, object]:
+        return {
+            "rules_version": self.rules_version,
+            "watchlist_version": self.watchlist_version,
+        }
+
+    def end_withdrawn(self) -> list[Alert]:
+        """The last revisions of the alerts whose rule is gone."""
+        alerts = [
+            withdraw(alert, self.state.now_ms).model_copy(update=self._versions)
+            for alert in self.withdrawn
+        ]
+        self.withdrawn = []
+        self.state.changed_parts.add(HEAD)
+        return alerts
 
     def next_timer_ms(self) -> int | None:
         """The next moment at which time alone may decide something; none where nothing is open."""
@@ -333,14 +359,12 @@ class SubjectWatch:
         else:
             assert state.alert is not None
             assert state.tipping is not None
-            alert = revise(state.alert, step, standing, now, state.severity)
+            changes = self._versions
             if step is Step.RISE:
-                alert = alert.model_copy(
-                    update={
-                        "evidence": self._proof(watched, state.tipping),
-                        "factors": self._factors(watched, standing),
-                    }
-                )
+                changes["evidence"] = self._proof(watched, state.tipping)
+                changes["factors"] = self._factors(watched, standing)
+            alert = revise(state.alert, step, standing, now, state.severity)
+            alert = alert.model_copy(update=changes)
         state.alert = alert
         if step is Step.RESOLVE:
             state.alert = state.tipping = None
@@ -356,6 +380,7 @@ class SubjectWatch:
             id=alert_id(rule.name, self.state.subject, started_at),
             rule=rule.name,
             rules_version=self.rules_version,
+            watchlist_version=self.watchlist_version,
             subject=self.state.subject,
             name=self.name,
             labels=self.labels,

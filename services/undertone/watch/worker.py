@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted, FaustError
@@ -27,10 +27,18 @@ logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 120.0
 LOOK_SECONDS = 1.0
+RELOAD_LOOK_SECONDS = 0.2
 RESUMES = "Nothing is lost: the watcher goes on from its cursors when it is started again."
 ANSWER_SECONDS = 10.0
 STOP_SECONDS = 30.0
 FAILED_STOP_SECONDS = 10.0
+
+
+class Reloads(Protocol):
+    """Whether the rules or the watchlist have changed: `undertone.reloading.Reloads`."""
+
+    def due(self) -> CoreFactory | None: ...
+    def done(self) -> None: ...
 
 
 def quieten_clients(*, verbose: bool = False) -> None:
@@ -51,8 +59,10 @@ def run_worker(
     stuck_seconds: float = STUCK_SECONDS,
     on_ready: Callable[[], None] | None = None,
     readiness: Readiness | None = None,
+    reloads: Reloads | None = None,
 ) -> signal.Signals | None:
-    """Watch until SIGTERM or SIGINT, which is returned. `new_core` makes one partition's core.
+    """Watch until SIGTERM or SIGINT, which is returned. `new_core` makes one partition's core;
+    `reloads` is asked for others now and then.
 
     Raises BrokerError, TopicError, StateError, and whatever the worker broke on.
     """
@@ -69,6 +79,7 @@ def run_worker(
                 stuck_seconds=stuck_seconds,
                 on_ready=on_ready,
                 readiness=readiness or Readiness(),
+                reloads=reloads,
             )
         )
 
@@ -100,6 +111,7 @@ async def _serve(
     stuck_seconds: float,
     on_ready: Callable[[], None] | None,
     readiness: Readiness,
+    reloads: Reloads | None,
 ) -> signal.Signals | None:
     agent = WatchAgent(
         settings,
@@ -117,6 +129,8 @@ async def _serve(
         asyncio.create_task(_start(agent, on_ready)),
         asyncio.create_task(_follow(agent, outlets, stuck_seconds, readiness)),
     ]
+    if reloads is not None:
+        work.append(asyncio.create_task(_take_up_changes(agent, reloads)))
     failure = await _wait_for_end(stop, asyncio.create_task(_crashed(agent.app)), work)
     if failure is not None:
         logger.error("stopping: %s", _readable(failure, settings))
@@ -171,6 +185,15 @@ async def _start(agent: WatchAgent, on_ready: Callable[[], None] | None) -> None
     logger.info("ready")
     if on_ready is not None:
         on_ready()
+
+
+async def _take_up_changes(agent: WatchAgent, reloads: Reloads) -> None:
+    while True:
+        await asyncio.sleep(RELOAD_LOOK_SECONDS)
+        new_core = reloads.due()
+        if new_core is not None:
+            await agent.take_up(new_core)
+            reloads.done()
 
 
 async def _crashed(app: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from functools import cached_property, partial
 from pathlib import Path
@@ -139,6 +140,11 @@ class Watchlist(ConfigSection):
     def by_id(self) -> dict[str, Subject]:
         """The subjects by id."""
         return {subject.id: subject for subject in self.subjects}
+
+    @cached_property
+    def version(self) -> str:
+        """Twelve hex digits that change when anything on the watchlist changes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def prior_of(self, subject: Subject | str) -> Prior:
         """The prior of a subject (or of its id): its own, else the watchlist's."""
