@@ -7,9 +7,14 @@ import signal
 import uuid
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from undertone.transport.embedded_broker import EmbeddedBroker
+
+# How long an example takes says nothing on a shared machine.
+hypothesis.settings.register_profile("undertone", deadline=None)
+hypothesis.settings.load_profile("undertone")
 
 # A run in the background may have been started with SIGINT ignored, which the processes that the
 # tests start and interrupt would inherit.
