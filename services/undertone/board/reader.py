@@ -19,13 +19,12 @@ from undertone.board.state import BoardState
 from undertone.errors import BrokerError, RecordError
 from undertone.records import Alert, TrendPoint
 from undertone.settings import KafkaSettings
-from undertone.transport.clients import consumer
+from undertone.transport.clients import begins_of, consumer, ends_of
 from undertone.transport.topics import TopicNames
 
 POLL_MS = 250
 LOOK_SECONDS = 5.0  # how often the ends of the topics are asked for
 ANSWER_MS = 10_000
-RETRY_SECONDS = 0.1
 UNREADABLE_LOGGED = 20
 
 log = logging.getLogger(__name__)
@@ -110,8 +109,8 @@ class Reader(threading.Thread):
 
     def _start(self, client: KafkaConsumer, places: Sequence[TopicPartition]) -> None:
         client.assign(list(places))  # so that it asks for the leaders of both topics
-        firsts = _offsets(client.beginning_offsets, places)
-        ends = _offsets(client.end_offsets, places)
+        firsts = begins_of(client, places)
+        ends = ends_of(client, places)
         trends = [p for p in places if p.topic == self._names.trends and ends[p] > firsts[p]]
         newest_ms = _newest(client, trends, ends)
         begins = dict(firsts)
@@ -162,7 +161,7 @@ class Reader(threading.Thread):
     def _look(self, client: KafkaConsumer, places: Sequence[TopicPartition]) -> None:
         """How far the topics' ends are; whether the broker answers at all."""
         try:
-            ends = _offsets(client.end_offsets, places)
+            ends = ends_of(client, places)
         except (KafkaError, BrokerError) as error:
             if not self.is_cut_off:
                 log.warning("the broker does not answer: %s: %s", type(error).__name__, error)
@@ -174,20 +173,6 @@ class Reader(threading.Thread):
             self._metrics.lag.labels(topic).set(max(0, left))
         with self._lock:
             self._metrics.open_alerts.set(sum(alert.is_open for alert in self._state.alerts))
-
-
-def _offsets(ask: Callable[..., Ends], places: Sequence[TopicPartition]) -> Ends:
-    """An offset for each place. Raises BrokerError, KafkaError.
-
-    kafka-python 3.0.12 leaves out, without a word, partitions whose leader it does not know yet.
-    """
-    deadline = time.monotonic() + ANSWER_MS / 1000
-    while time.monotonic() < deadline:
-        found = ask(list(places), timeout_ms=ANSWER_MS)
-        if all(place in found for place in places):
-            return {place: int(found[place]) for place in places}
-        time.sleep(RETRY_SECONDS)
-    raise BrokerError("the leaders of some partitions are not known")
 
 
 def _newest(client: KafkaConsumer, places: Sequence[TopicPartition], ends: Ends) -> int | None:

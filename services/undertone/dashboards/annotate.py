@@ -33,7 +33,7 @@ from undertone.dashboards.client import (
 from undertone.errors import BrokerError, GrafanaError, RecordError
 from undertone.records import Alert
 from undertone.settings import Settings
-from undertone.transport.clients import consumer
+from undertone.transport.clients import consumer, ends_of
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 
 POLL_MS = 500
@@ -121,7 +121,7 @@ def follow_alerts(
         # cost the place in a group.
         with closing(consumer(settings.kafka, group_id=names.annotate_group)) as client:
             client.assign([place])
-            end = client.end_offsets([place])[place]
+            end = ends_of(client, [place])[place]
             while not stopped.is_set() and not (once and client.position(place) >= end):
                 records = client.poll(timeout_ms=POLL_MS).get(place, [])
                 if records:

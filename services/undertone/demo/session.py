@@ -23,7 +23,7 @@ from undertone.ingest.service import Ingestor
 from undertone.records import Alert, AlertState
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
-from undertone.transport.clients import admin_client, consumer
+from undertone.transport.clients import admin_client, consumer, ends_of
 from undertone.transport.raw_topics import prepare_topics
 from undertone.transport.topics import TopicNames, delete_topics
 
@@ -238,13 +238,12 @@ class DemoSession:
         topics = self.settings.effective_raw_topics
         committed = accounting(self.settings.kafka, self._names, topics)["committed"]
         with closing(consumer(self.settings.kafka)) as client:
-            ends = client.end_offsets(
-                [
-                    TopicPartition(topic.name, partition)
-                    for topic in topics
-                    for partition in range(topic.partitions)
-                ]
-            )
+            places = [
+                TopicPartition(topic.name, partition)
+                for topic in topics
+                for partition in range(topic.partitions)
+            ]
+            ends = ends_of(client, places)
         return all(
             committed.get(place.topic, {}).get(place.partition, 0) >= end
             for place, end in ends.items()
@@ -269,7 +268,7 @@ class DemoSession:
     def _is_read(self) -> bool:
         with closing(consumer(self.settings.kafka)) as client:
             place = TopicPartition(self._names.alerts, 0)
-            end = client.end_offsets([place])[place]
+            end = ends_of(client, [place])[place]
         return self.observer.position(self._names.alerts, 0) >= int(end)
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from undertone.records import Mention
 from undertone.replay.sources import RawTopicSource
 from undertone.replay.steps import Advance, Counts, Step
 from undertone.settings import Settings
-from undertone.transport.clients import admin_client, consumer, producer
+from undertone.transport.clients import admin_client, begins_of, consumer, ends_of, producer
 from undertone.transport.codec import partition_of
 from undertone.transport.reading import read_to_end
 from undertone.transport.topics import TopicNames
@@ -211,4 +211,4 @@ def fill_in(
 
 def _range(client: KafkaConsumer, topic: str, partition: int) -> tuple[int, int]:
     place = TopicPartition(topic, partition)
-    return client.beginning_offsets([place])[place], client.end_offsets([place])[place]
+    return begins_of(client, [place])[place], ends_of(client, [place])[place]

@@ -18,6 +18,7 @@ from kafka.errors import KafkaError
 from undertone.errors import BrokerError, TopicError, UsageError
 from undertone.replay.steps import Advance
 from undertone.scoring.pipeline import RawRecord
+from undertone.transport.clients import begins_of, ends_of
 
 BUFFERED_RECORDS = 4_000
 POLL_MS = 200
@@ -65,8 +66,8 @@ def bounds(
     carry earlier ones.
     """
     try:
-        firsts = client.beginning_offsets(list(places))
-        lasts = client.end_offsets(list(places))
+        firsts = begins_of(client, places)
+        lasts = ends_of(client, places)
         by_time: dict[TopicPartition, Any] = {}
         if isinstance(start, int):
             by_time = client.offsets_for_times(dict.fromkeys(places, max(0, start)))

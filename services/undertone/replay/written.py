@@ -18,7 +18,7 @@ from undertone.replay.run import READINGS_A_BATCH, Pass, PointSink, Sinks
 from undertone.replay.steps import Advance, Counts, Span
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
-from undertone.transport.clients import consumer
+from undertone.transport.clients import consumer, ends_of
 from undertone.transport.topics import TopicNames
 from undertone.trends.points import columns_of_records
 
@@ -170,7 +170,7 @@ def unread(settings: Settings, span: Span, counts: Counts) -> Sequence[str]:
     committed = accounting(settings.kafka, names, topics)["committed"]
     with closing(consumer(settings.kafka)) as client:
         places = partitions_of(client, [topic.name for topic in topics])
-        ends = client.end_offsets(places)
+        ends = ends_of(client, places)
     behind = sum(
         max(0, end - committed.get(place.topic, {}).get(place.partition, 0))
         for place, end in ends.items()

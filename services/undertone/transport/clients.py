@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from undertone.errors import BrokerError
@@ -19,6 +21,8 @@ from undertone.settings import KafkaSettings
 BOOTSTRAP_TIMEOUT_MS = 10_000
 METADATA_MAX_AGE_MS = 5_000
 LOOK_SECONDS = 3.0
+ANSWER_MS = 20_000
+RETRY_SECONDS = 0.1
 
 
 def security_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -131,6 +135,31 @@ def poll_group(client: KafkaConsumer, timeout_ms: int) -> dict[Any, list[Any]]:
     if coordinator.rejoining:
         coordinator.request_rejoin()
     return cast(dict[Any, list[Any]], client.poll(timeout_ms=timeout_ms))
+
+
+def begins_of(client: KafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """The first offset of each partition. Raises BrokerError, KafkaError."""
+    return _of_each(client.beginning_offsets, places)
+
+
+def ends_of(client: KafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """The offset behind the last record of each partition. Raises BrokerError, KafkaError."""
+    return _of_each(client.end_offsets, places)
+
+
+def _of_each(
+    ask: Callable[..., dict[TopicPartition, int]], places: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """kafka-python 3.0.12 leaves out, without a word, partitions whose leader it does not know."""
+    deadline = time.monotonic() + ANSWER_MS / 1000
+    while time.monotonic() < deadline:
+        found = ask(list(places), timeout_ms=ANSWER_MS)
+        if all(place in found for place in places):
+            return {place: int(found[place]) for place in places}
+        time.sleep(RETRY_SECONDS)
+    raise BrokerError(
+        "the leaders of some partitions are not known", hint="Are all brokers up? Try again."
+    )
 
 
 def producer(kafka: KafkaSettings, **options: Any) -> KafkaProducer:

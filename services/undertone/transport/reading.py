@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from undertone.errors import BrokerError, TopicError
 from undertone.settings import KafkaSettings
-from undertone.transport.clients import consumer
+from undertone.transport.clients import consumer, ends_of
 
 POLL_MS = 200
 SILENT_POLLS = 150  # 30 s without a record that should be there
@@ -49,7 +49,7 @@ def _records(client: KafkaConsumer, topic: str, since_ms: int | None) -> Iterato
                 client.seek_to_end(place)
             else:
                 client.seek(place, at.offset)
-    ends = client.end_offsets(places)
+    ends = ends_of(client, places)
     silent = 0
     while any(client.position(place) < ends[place] for place in places):
         batches = client.poll(timeout_ms=POLL_MS)
