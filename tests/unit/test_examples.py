@@ -17,10 +17,15 @@ from undertone.watchlist.matcher import Matcher
 from undertone.watchlist.subjects import Watchlist, load_watchlist
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WATCHLISTS = sorted(path for path in EXAMPLES.glob("*.yaml") if "watchlist" in path.stem)
+WATCHLISTS = sorted(path for path in EXAMPLES.rglob("*.yaml") if "watchlist" in path.stem)
 WATCHLISTS.append(EXAMPLES / "banks.yaml")
 RULES = sorted(path for path in EXAMPLES.glob("*.yaml") if "rules" in path.stem)
-SETTINGS = sorted(set(EXAMPLES.glob("*.yaml")) - {*WATCHLISTS, *RULES})
+SETTINGS = sorted(set(EXAMPLES.rglob("*.yaml")) - {*WATCHLISTS, *RULES})
+
+
+def place(path: Path) -> str:
+    """The example's name below the folder."""
+    return str(path.relative_to(EXAMPLES))
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +36,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SETTINGS, ids=place)
 def test_settings_load_with_their_watchlist(path: Path) -> None:
     findings, settings = check_settings(path, prefix=None, bootstrap=None)
     assert settings is not None
@@ -40,15 +45,17 @@ def test_settings_load_with_their_watchlist(path: Path) -> None:
     assert load_watchlist(settings.watchlist).subjects
 
 
-@pytest.mark.parametrize("path", WATCHLISTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WATCHLISTS, ids=place)
 def test_watchlists_load(path: Path) -> None:
     findings, watchlist = check_watchlist(path)
     assert watchlist is not None
     tags_only = [finding.message for finding in findings if "only where" in finding.message]
-    assert len(tags_only) == (1 if path.stem == "watchlist" else 0)  # it shows what that is
+    assert len(tags_only) == (
+        1 if path == EXAMPLES / "watchlist.yaml" else 0
+    )  # it shows what that is
 
 
-@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RULES, ids=place)
 def test_rules_load(path: Path) -> None:
     assert [finding.status for finding in check_rules(path, None)] == [Status.OK]
 
