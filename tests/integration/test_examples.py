@@ -22,7 +22,7 @@ from kafka import TopicPartition
 from readme_commands import commands, run
 from servers import free_port
 from tiny_models import write_tiny_base
-from undertone.records import DeadLetter, Mention, RawMessage
+from undertone.records import Mention, RawMessage
 from undertone.settings import Settings, load_settings
 from undertone.transport import clients
 from undertone.transport.codec import decode_watch_record
@@ -83,7 +83,7 @@ def test_reviews_of_a_shop_are_read_from_its_own_topic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     pytest.importorskip("starlette", reason="starlette is not installed (the extra `board`)")
-    check, *services, produce = copied("own-kafka")
+    check, *services, produce, letters = copied("own-kafka")
     assert [words[1] for words in services] == ["score", "watch", "board"]
     for file in (Path("undertone.yaml"), Path("produce.py")):
         text = file.read_text().replace("127.0.0.1:9092", broker.bootstrap)
@@ -108,14 +108,13 @@ def test_reviews_of_a_shop_are_read_from_its_own_topic(
         subprocess.run([sys.executable, *produce[1:]], check=True, timeout=DEADLINE_SECONDS)
         url = f"http://127.0.0.1:{port}/api/subjects"
         wait_until(lambda: heard_of(url) == SHOP_MENTIONS.keys(), "the board shows all subjects")
-    records = [decode_watch_record(value) for value in read_all(settings, "mentions")]
+    records = [decode_watch_record(value) for value in read_all(settings)]
     mentions = [record for record in records if isinstance(record, Mention)]
     assert Counter(mention.subject for mention in mentions) == SHOP_MENTIONS
     told = {mention.message_id: mention for mention in mentions}
     assert (told["r4"].source, told["r4"].author, told["r4"].audience) == ("shop", "dan", 640)
     assert told["r4"].excerpt.startswith("Awful Bought a Kettle One")
-    (letter,) = (DeadLetter.from_json(value) for value in read_all(settings, "dead_letters"))
-    assert "published_at" in letter.error
+    assert "published_at" in run(letters)
 
 
 def heard_of(url: str) -> set[str]:
@@ -127,9 +126,9 @@ def heard_of(url: str) -> set[str]:
     return {subject["id"] for subject in answer["subjects"] if subject["windows"]}
 
 
-def read_all(settings: Settings, name: str) -> list[bytes]:
-    """The values of all records of a topic of ours, to its end as it stands."""
-    topic = getattr(TopicNames(settings.prefix), name)
+def read_all(settings: Settings) -> list[bytes]:
+    """The values of all records of the mentions topic, to its end as it stands."""
+    topic = TopicNames(settings.prefix).mentions
     values: list[bytes] = []
     with closing(clients.consumer(settings.kafka)) as consumer:
         parts = [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic)]
