@@ -331,6 +331,11 @@ class Baseline:
         hour_ms = self._hour_end_ms - HOUR_MS
         if hour_ms > self._opened_ms:
             days += self.rhythm.integral(self._opened_ms, hour_ms)
+        if not self._day_sums[0]:
+            a_story = (self.mentions + PRIOR_STORIES) / (self.heard + PRIOR_STORIES)
+            tone = self.scored, self.scored_negative, self.score, self.score_square
+            self._visible = Visible(days, self.stories.count, self.negative.count, a_story, *tone)
+            return self._visible
         kept, kept_negative = self._kept(self.rhythm.totals[is_weekend(self._day_ms // DAY_MS)])
         mentions, stories, negative, scored, score, square = self._day_sums
         weight = (SHARE_STORIES + 1) / (SHARE_STORIES + scored)

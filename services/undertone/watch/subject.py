@@ -231,17 +231,18 @@ class SubjectWatch:
             self._begin_hour(now)
         end = -(-now // PANE_MS) * PANE_MS
         outputs: list[Alert | TrendReading] = []
-        rules = self._rules_at(now)
+        rules = self._rules_at(now) if state.rules or state.pane_end_due_ms is not None else ()
         if rules:
             for window in self._rule_windows:
                 window.advance(end)
             outputs += self._decide(now, rules, {})
-        for window, name in self._trends:
+        for trend in self._trends:
+            window = trend[0]
             if window.step_due_ms <= now or window.exit_due_ms <= now:
                 # The other windows catch up when they are next looked at.
                 window.advance(end)
                 window.step_due_ms = NEVER_MS
-                self._write(window, name, now, outputs)
+                self._write(*trend, now, outputs)
         return outputs
 
     def _rules_at(self, now: int) -> list[_WatchedRule]:
@@ -251,8 +252,6 @@ class SubjectWatch:
         if state.pane_end_due_ms is not None and state.pane_end_due_ms <= now:
             waiting, state.pane_end_rules = state.pane_end_rules, set()
             state.pane_end_due_ms = None
-        elif not state.rules:
-            return []
         # Without a new mention an idle rule has no reason to begin.
         return [
             each
