@@ -5,8 +5,8 @@ makes) ÷ that of pydantic's reading of the same mention, in a week of 4,000 men
 subjects; `busy_apply_per_read`: the same where as many come within an hour; `late_per_early`: the
 cost of a mention in the last tenth of the week ÷ in the second tenth. Medians of five rounds.
 
-`state_*_bytes`: what a subject remembers, as stored and in memory, from two states of a subject with
-1,000 and with 5,000 stories in its longest window: a story's own, and a subject's without them.
+`state_*_bytes`: what a subject remembers, as stored and in memory, from two states of a subject,
+with 1,000 and with 5,000 stories in a day: a story's own, and the subject's without them.
 
 With --long, `long_per_short`: the cost of the last 4,000 of 10⁶ mentions ÷ that of those after the
 first 10³, at the density of that week.

@@ -16,7 +16,7 @@ from undertone.replay.figures import figures, in_order, within
 from undertone.replay.mention_log import LogWriter
 from undertone.replay.result import ReplayRange, ReplayResult, SweepPoint
 from undertone.replay.steps import Advance, Counts, Source, Span
-from undertone.trends.points import Columns, TrendReading, columns
+from undertone.trends.points import Columns, TrendReading, columns, taken
 from undertone.truth import TruthEvent
 from undertone.watch.core import Watch, WatchConfig
 
@@ -196,7 +196,7 @@ class Router:
             if not len(counted):
                 return
             if len(counted) < len(points["window_end"]):
-                points = {name: [values[i] for i in counted] for name, values in points.items()}
+                points = taken(points, counted)
         for sink in self._sinks.points:
             sink.add(points)
 

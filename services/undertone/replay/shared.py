@@ -15,10 +15,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from undertone.errors import UndertoneError
 from undertone.records import Alert, Mention
@@ -27,7 +26,7 @@ from undertone.replay.mention_log import StoredLog, decode_line
 from undertone.replay.run import Pass, ReplayWatch, Router, Sinks, rare_collections
 from undertone.replay.steps import Advance, Counts, Span
 from undertone.replay.store import Store
-from undertone.trends.points import Columns, TrendReading, columns
+from undertone.trends.points import Columns, TrendReading, columns, joined, taken
 from undertone.watch.core import WatchConfig
 
 LOOK_SECONDS = 0.5
@@ -135,7 +134,7 @@ def replay_shared(
             for share in shares:
                 for line in share.alerts:
                     router.alert(Alert.from_json(line))
-            points = _together([share for share in shares if share.points is not None])
+            points = _together(shares)
             if points is not None:
                 router.points(points)
             clock_ms = shares[0].clock_ms
@@ -157,7 +156,7 @@ def _run(
     processes, inlets = [], []
     for number in range(workers):
         inlet, outlet = context.Pipe(duplex=False)
-        task = _Task(source.store_path, source.log, config, number, workers)
+        task = _Task(source.store.path, source.log, config, number, workers)
         process = context.Process(target=_work, args=(task, outlet), daemon=True)
         process.start()
         outlet.close()
@@ -201,15 +200,7 @@ def _together(shares: Sequence[Share]) -> Columns | None:
     found = [share.points for share in shares if share.points is not None]
     if not found:
         return None
-    joined: Columns = {
-        name: np.concatenate([_array(points[name]) for points in found]) for name in found[0]
-    }
-    steps = np.concatenate([np.asarray(share.steps) for share in shares])
-    _names, subjects = np.unique(joined["subject"].astype(str), return_inverse=True)
-    order = np.lexsort((subjects, joined["window_end"], steps))
-    return {name: values[order] for name, values in joined.items()}
-
-
-def _array(values: Any) -> NDArray[Any]:
-    """A column as an array; text stays Python's own, which is faster to look up."""
-    return values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    points = joined(found)
+    steps = np.concatenate([np.asarray(share.steps, np.int64) for share in shares])
+    _names, subjects = np.unique(points["subject"].astype(str), return_inverse=True)
+    return taken(points, np.lexsort((subjects, points["window_end"], steps)))

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undertone.records import TrendPoint, trusted
 from undertone.trends.baseline import Expectation
@@ -138,3 +139,20 @@ def columns(readings: Sequence[TrendReading]) -> Columns:
         "late": np.array(late),
         "revision": np.ones(len(readings), dtype=np.int64),
     }
+
+
+def joined(several: Sequence[Columns]) -> Columns:
+    """The points of several, one after the other."""
+    return {
+        name: np.concatenate([_array(points[name]) for points in several]) for name in several[0]
+    }
+
+
+def taken(points: Columns, places: NDArray[np.int64]) -> Columns:
+    """The points at these places, in this order."""
+    return {name: _array(values)[places] for name, values in points.items()}
+
+
+def _array(values: Any) -> NDArray[Any]:
+    # Text stays Python's own, which is faster to look up than numpy's.
+    return values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
