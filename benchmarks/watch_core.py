@@ -6,7 +6,7 @@ subjects; `busy_apply_per_read`: the same where as many come within an hour; `la
 cost of a mention in the last tenth of the week ÷ in the second tenth. Medians of five rounds.
 
 `state_*_bytes`: what a subject remembers, as stored and in memory, from two states of a subject,
-with 1,000 and with 5,000 stories in a day: a story's own, and the subject's without them.
+with 200 and with 1,000 stories in a day: a story's own, and the subject's without them.
 
 With --long, `long_per_short`: the cost of the last 4,000 of 10⁶ mentions ÷ that of those after the
 first 10³, at the density of that week.
@@ -34,7 +34,7 @@ SPAN_MS = 7 * 24 * HOUR_MS
 START_MS = 1_767_225_600_000
 ROUNDS = 5
 LONG, SHORT = 1_000_000, 1_000
-STATES = (1_000, 5_000)
+STATES = (200, 1_000)
 
 
 def mentions(seed: int, number: int, span_ms: int, subjects: int = SUBJECTS) -> Iterator[Mention]:

@@ -37,7 +37,7 @@ def count(
         hour.hear(kind, voice, pane, is_negative=is_negative)
         if not _is_copy(state, hour, mention, pane):
             counts += _STORY + scored
-            state.last = _keep_evidence(hour, mention)
+            state.last = _keep_evidence(state, hour, mention)
             if is_negative:
                 state.last_negative = state.last
     state.last_model = mention.model
@@ -75,7 +75,7 @@ def _classify(mention: Mention) -> int:
     return likeliest + millis * _SCORE_MILLI + millis * millis // 1000 * _SCORE_SQUARE_MILLI
 
 
-def _keep_evidence(hour: Hour, mention: Mention) -> TippingStory:
+def _keep_evidence(state: SubjectState, hour: Hour, mention: Mention) -> TippingStory:
     """Offer a story as evidence of its hour; return it, as it may tip a rule."""
     evidence = trusted(
         Evidence,
@@ -90,4 +90,5 @@ def _keep_evidence(hour: Hour, mention: Mention) -> TippingStory:
     weighs = weight(mention.p_negative, mention.relevance)
     if is_wanted(hour.candidates, weighs, mention.published_at):
         offer(hour.candidates, weighs, evidence)
+        state.note_evidence()
     return trusted(TippingStory, ingested_at=mention.ingested_at, evidence=evidence)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from undertone.alerting.evidence import Candidate, TippingStory
+from undertone.alerting.evidence import Candidate, TippingStory, forget_outdone
 from undertone.alerting.lifecycle import RuleState
 from undertone.records import Evidence, Mention
 from undertone.settings import PANE_MS
@@ -27,6 +27,8 @@ HEAD = "head"
 # Distinct voices remembered an hour and kind: enough for any `min_sources`, bounded under a flood.
 VOICES_PER_HOUR = 200
 NO_PANE = -1
+# After so many stories that were kept as evidence, those that are outdone are forgotten.
+EVIDENCE_A_LOOK = 16
 
 
 def arrival_order(mention: Mention) -> tuple[int, str, int, int]:
@@ -110,6 +112,7 @@ class SubjectState:
         self.last_negative: TippingStory | None = None
         self.last_model = ""
         self.credits_millis: dict[str, int] = {}
+        self._offered = 0
         self.pane_end_due_ms: int | None = None
         self.pane_end_rules: set[str] = set()
         # Of each window and kind, the packed counts that were written last.
@@ -157,6 +160,15 @@ class SubjectState:
         self.panes.add(pane, kind, packed)
         for window in self.windows.values():
             window.note(pane, kind, packed)
+
+    def note_evidence(self) -> None:
+        """A story was kept as evidence: now and then, forget what is outdone."""
+        self._offered += 1
+        if self._offered == EVIDENCE_A_LOOK:
+            self._offered = 0
+            newest_first = sorted(self.hours.items(), reverse=True)
+            for number in forget_outdone([(n, hour.candidates) for n, hour in newest_first]):
+                self.changed_parts.add(f"hour/{number}")
 
     def learn_until(self, horizon_ms: int) -> None:
         """Let the baselines take in all hours that end at or before `horizon_ms`."""
