@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undertone.settings import PANE_MS
@@ -12,6 +12,7 @@ from undertone.trends.windows import HOUR_MS, NEVER_MS, PaneSeries, SlidingWindo
 panes = st.integers(0, 60).map(lambda number: number * PANE_MS)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(panes, st.sampled_from(["news", "social"]), panes), max_size=40),
     st.integers(1, 20).map(lambda number: number * PANE_MS),
