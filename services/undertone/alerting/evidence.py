@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
@@ -54,6 +54,25 @@ def offer(candidates: list[Candidate], weight: float, evidence: Evidence) -> Non
     """Put a story into its place among the best of an hour, and let the least go."""
     insort(candidates, (weight, evidence), key=_place)
     del candidates[CANDIDATES_PER_HOUR:]
+
+
+def forget_outdone(hours: Iterable[tuple[int, list[Candidate]]]) -> list[int]:
+    """Drop what no alert will choose any more from the best of each hour, the latest hour first.
+
+    Whatever window holds a story holds all hours after its own: where these have enough weightier
+    ones, it is chosen never again. Returns the numbers of the hours that have changed.
+    """
+    weightiest: list[tuple[int, int, str]] = []
+    changed = []
+    for number, candidates in hours:
+        places = [_place(each) for each in candidates]
+        if len(weightiest) == EVIDENCE_LIMIT:
+            kept = bisect_right(places, weightiest[-1])
+            if kept < len(candidates):
+                del candidates[kept:], places[kept:]
+                changed.append(number)
+        weightiest = sorted(weightiest + places)[:EVIDENCE_LIMIT]
+    return changed
 
 
 def choose(

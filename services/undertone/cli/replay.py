@@ -71,7 +71,10 @@ def command(
     ] = None,
     sweep: Annotated[Path | None, typer.Option(help="A grid of rule parameters to try.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes of a sweep (default: all cores).")
+        int | None,
+        typer.Option(
+            min=1, max=256, help="Processes of a sweep or a second replay (default: all cores)."
+        ),
     ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Where scores are kept (default: in the user's cache).")

@@ -123,17 +123,24 @@ class StoredLog:
     def __init__(self, store: Store, log: int, summary: dict[str, Any], name: str) -> None:
         self.name = name
         self.identity = None
-        self.log = log
-        self._store, self._summary = store, summary
+        self.log, self.store, self.summary = log, store, summary
         self._done, self._total = 0, store.chunks(log)
 
     def steps(self, counts: Counts) -> Generator[Step, None, None]:
         """Every step of the log; its counts are known at once."""
-        counts_from_json(counts, self._summary)
-        for number, lines in self._store.lines(self.log):
+        self.count(counts)
+        for number, lines in self.store.lines(self.log):
             for line in lines:
                 yield decode_line(line)
             self._done = number + 1
+
+    def count(self, counts: Counts) -> None:
+        """Fill in the counts of the whole log."""
+        counts_from_json(counts, self.summary)
+
+    def advance_to_next(self) -> None:
+        """Somebody else has read a chunk."""
+        self._done += 1
 
     def advance(self) -> Advance:
         """In chunks."""

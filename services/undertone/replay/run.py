@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
 
 from undertone.records import Alert, AlertState, Mention, TrendPoint, format_instant
 from undertone.replay.figures import figures, in_order, within
 from undertone.replay.mention_log import LogWriter
 from undertone.replay.result import ReplayRange, ReplayResult, SweepPoint
 from undertone.replay.steps import Advance, Counts, Source, Span
-from undertone.trends.points import Columns, TrendReading, columns
+from undertone.trends.points import Columns, TrendReading, columns, taken
 from undertone.truth import TruthEvent
 from undertone.watch.core import Watch, WatchConfig
 
 STEPS_A_LOOK = 500
 READINGS_A_BATCH = 4_096
+NEW_OBJECTS_A_COLLECTION = 200_000
 HOUR_MS = 3_600_000
 
 
@@ -51,6 +55,20 @@ class Sinks:
     timeline: Callable[[int], PointSink] | None = None  # from the first moment of the range
     points: Sequence[PointSink] = ()
     records: Sequence[RecordSink] = ()
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for cyclic garbage rarely: a pass makes next to none, but a great many objects that live
+    for a moment, and looking through them takes a sixth of its time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS_A_COLLECTION, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @dataclass
@@ -96,10 +114,10 @@ def replay(
     steps and ends the pass early; what was found until then stands.
     """
     result = Pass()
-    router = _Router(span, sinks or Sinks(), result)
+    router = Router(span, sinks or Sinks(), result)
     watches: dict[int, ReplayWatch] = {}
     started = time.perf_counter()
-    with closing(source.steps(result.counts)) as steps:
+    with rare_collections(), closing(source.steps(result.counts)) as steps:
         for number, (partition, record) in enumerate(steps):
             if number % STEPS_A_LOOK == 0:
                 on_look(source.advance(), result.counts)
@@ -130,7 +148,7 @@ def replay(
     return result
 
 
-class _Router:
+class Router:
     """Hands outputs to where they belong."""
 
     def __init__(self, span: Span, sinks: Sinks, result: Pass) -> None:
@@ -155,30 +173,35 @@ class _Router:
                     for sink in self._sinks.records:
                         sink.add(output.record())
             else:
-                self._alert(output)
+                self.alert(output)
         if len(self._readings) >= READINGS_A_BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Hand over the trend points that wait."""
-        if self._timeline is None and self._sinks.timeline is not None and self._readings:
+        if self._readings and (self._sinks.points or self._sinks.timeline):
+            self.points(columns(self._readings))
+        self._readings.clear()
+
+    def points(self, points: Columns) -> None:
+        """Trend points, in order: the timeline sees all, the others those of the range."""
+        if self._timeline is None and self._sinks.timeline is not None:
             begins = self._result.counts.begins_at_ms
             from_ms = self._span.from_ms if self._span.from_ms is not None else begins
             self._timeline = self._sinks.timeline(from_ms or 0)
-        points: Columns | None = None
-        if self._timeline is not None and self._readings:
-            points = columns(self._readings)
+        if self._timeline is not None:
             self._timeline.add(points)
-        counted = [each for each in self._readings if self._span.counts(each.window_end)]
-        if counted and self._sinks.points:
-            # Only a batch that holds some of the warm-up has others than those.
-            if points is None or len(counted) < len(self._readings):
-                points = columns(counted)
-            for sink in self._sinks.points:
-                sink.add(points)
-        self._readings.clear()
+        if self._span.from_ms is not None:
+            counted = np.flatnonzero(np.asarray(points["window_end"]) >= self._span.from_ms)
+            if not len(counted):
+                return
+            if len(counted) < len(points["window_end"]):
+                points = taken(points, counted)
+        for sink in self._sinks.points:
+            sink.add(points)
 
-    def _alert(self, alert: Alert) -> None:
+    def alert(self, alert: Alert) -> None:
+        """An alert."""
         if not self._span.counts(alert.detected_at):
             if alert.state is AlertState.FIRING:
                 self._firing.add(alert.id)

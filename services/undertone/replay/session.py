@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,12 +13,13 @@ import orjson
 
 from undertone.errors import InputFileError
 from undertone.replay.figures import within
-from undertone.replay.mention_log import recall
+from undertone.replay.mention_log import Recalled, recall
 from undertone.replay.openmetrics import OpenMetricsFile
 from undertone.replay.overlays import Overlay
 from undertone.replay.report import write_report
 from undertone.replay.result import ReplayResult, SweepPoint
 from undertone.replay.run import Pass, RecordSink, Sinks, replay, result_of
+from undertone.replay.shared import replay_shared
 from undertone.replay.steps import Advance, Counts, Source, Span
 from undertone.replay.store import Store
 from undertone.replay.sweep import judged_points, run_sweep
@@ -28,6 +30,11 @@ from undertone.replay.written import read_written, unread
 from undertone.settings import Settings
 from undertone.truth import TruthEvent
 from undertone.watch.core import WatchConfig
+
+# A process takes a second to start: a log of fewer chunks is read sooner by one alone, and who
+# writes the files cannot keep up with many.
+CHUNKS_TO_SHARE = 6
+MOST_WORKERS = 6
 
 
 @dataclass(frozen=True)
@@ -105,15 +112,7 @@ def replay_source(
     with recall(source, store, keep=bool(order.sweep)) as recalled:
         with ExitStack() as stack:
             desk.open(stack)
-            run = replay(
-                recalled.source,
-                order.config,
-                order.span,
-                desk.sinks,
-                log=recalled.writer,
-                on_look=lambda advance, counts: watching.on_look("replay", advance, counts),
-                is_stopped=watching.is_stopped,
-            )
+            run = _pass(recalled, order, desk.sinks, watching)
         timings["replay"] = run.seconds
         if not run.interrupted:
             recalled.finish(run.counts)
@@ -137,6 +136,35 @@ def replay_source(
     )
     desk.write(result)
     return result
+
+
+def _pass(recalled: Recalled, order: Order, sinks: Sinks, watching: Watching) -> Pass:
+    """One pass over the source: by several processes where all that it needs is in the store."""
+
+    def on_look(advance: Advance, counts: Counts) -> None:
+        watching.on_look("replay", advance, counts)
+
+    workers = order.workers or os.cpu_count() or 1
+    stored = recalled.stored
+    if stored is None or sinks.records or workers < 2 or stored.advance().total < CHUNKS_TO_SHARE:
+        return replay(
+            recalled.source,
+            order.config,
+            order.span,
+            sinks,
+            log=recalled.writer,
+            on_look=on_look,
+            is_stopped=watching.is_stopped,
+        )
+    return replay_shared(
+        stored,
+        order.config,
+        order.span,
+        sinks,
+        workers=min(workers, MOST_WORKERS),
+        on_look=on_look,
+        is_stopped=watching.is_stopped,
+    )
 
 
 def _sweep(

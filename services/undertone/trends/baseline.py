@@ -153,21 +153,19 @@ class Level:
         )
         self._settle()
 
-    def shapes(self, mean: float, known: float, clump: float, between: float) -> Shapes:
-        """The shapes of a window's count: `known` counts lie behind its mean."""
+    def shapes(
+        self, mean: float, known: float, clump: float, between: float
+    ) -> tuple[float, float]:
+        """Excess variance ÷ mean² of a window's count, usually and in a burst.
+
+        `known` counts lie behind its mean.
+        """
         spread = self.hour_spread
         if between:
             spread += (self.day_spread - spread) * between
         excess = spread * (clump / mean + LEAN)
         unsure = 1 / known
-        return Shapes(excess + unsure, BURST_EXCESS * excess + unsure)
-
-
-class Shapes(NamedTuple):
-    """Excess variance ÷ mean² of a window's count, usually and in a burst."""
-
-    usual: float
-    burst: float
+        return excess + unsure, BURST_EXCESS * excess + unsure
 
 
 def _weight(mean: float, due: float) -> float:
@@ -333,6 +331,11 @@ class Baseline:
         hour_ms = self._hour_end_ms - HOUR_MS
         if hour_ms > self._opened_ms:
             days += self.rhythm.integral(self._opened_ms, hour_ms)
+        if not self._day_sums[0]:
+            a_story = (self.mentions + PRIOR_STORIES) / (self.heard + PRIOR_STORIES)
+            tone = self.scored, self.scored_negative, self.score, self.score_square
+            self._visible = Visible(days, self.stories.count, self.negative.count, a_story, *tone)
+            return self._visible
         kept, kept_negative = self._kept(self.rhythm.totals[is_weekend(self._day_ms // DAY_MS)])
         mentions, stories, negative, scored, score, square = self._day_sums
         weight = (SHARE_STORIES + 1) / (SHARE_STORIES + scored)
@@ -448,26 +451,26 @@ def expect(baselines: Iterable[Baseline], prior: Prior, window_ms: int, end_ms: 
     score = prior.mean_score * PRIOR_STORIES
     square = (PRIOR_SCORE_VARIANCE + prior.mean_score**2) * PRIOR_STORIES
     for baseline in baselines:
-        seen = baseline.visible()
+        days, heard, heard_negative, mentions_a_story, *tone = baseline.visible()
         length = baseline.rhythm.integral(start_ms, middle_ms)
-        known = seen.stories + prior.stories_per_day * PRIOR_DAYS
-        rate = known / (seen.days + PRIOR_DAYS)
+        known = heard + prior.stories_per_day * PRIOR_DAYS
+        rate = known / (days + PRIOR_DAYS)
         mean = rate * length
-        shapes = baseline.stories.shapes(mean, known, clump, between)
+        usual, burst = baseline.stories.shapes(mean, known, clump, between)
         stories += mean
-        stories_usual += shapes.usual * mean * mean
-        stories_burst += shapes.burst * mean * mean
-        mentions += mean * seen.mentions_a_story
-        known = seen.negative + PRIOR_NEGATIVE_DAYS * rate * prior.negative_share
-        mean = known / (seen.days + PRIOR_NEGATIVE_DAYS) * length
-        shapes = baseline.negative.shapes(mean, known, clump, between)
+        stories_usual += usual * mean * mean
+        stories_burst += burst * mean * mean
+        mentions += mean * mentions_a_story
+        known = heard_negative + PRIOR_NEGATIVE_DAYS * rate * prior.negative_share
+        mean = known / (days + PRIOR_NEGATIVE_DAYS) * length
+        usual, burst = baseline.negative.shapes(mean, known, clump, between)
         negative += mean
-        negative_usual += shapes.usual * mean * mean
-        negative_burst += shapes.burst * mean * mean
-        scored += seen.scored
-        scored_negative += seen.scored_negative
-        score += seen.score
-        square += seen.score_square
+        negative_usual += usual * mean * mean
+        negative_burst += burst * mean * mean
+        scored += tone[0]
+        scored_negative += tone[1]
+        score += tone[2]
+        square += tone[3]
     mean_score = score / scored
     return Expectation(
         mentions,

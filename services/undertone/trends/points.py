@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undertone.records import TrendPoint, trusted
 from undertone.trends.baseline import Expectation
@@ -85,11 +87,19 @@ def columns_of_records(points: Sequence[TrendPoint]) -> Columns:
     return dict(zip(TrendPoint.model_fields, map(list, rows), strict=True))
 
 
+def _table(rows: Sequence[Sequence[float]], number: type[np.generic]) -> Any:
+    """Rows of numbers as an array for each of their columns; numpy alone takes twice the time."""
+    numbers: Iterable[float] = chain.from_iterable(rows)
+    return np.fromiter(numbers, number, len(rows) * len(rows[0])).reshape(len(rows), -1).T
+
+
 def columns(readings: Sequence[TrendReading]) -> Columns:
     """Many points at once, at a fraction of the cost of their records; NaN stands for None."""
     subjects, kinds, windows, ends, all_counts, usual, late = zip(*readings, strict=True)
-    mentions, stories, negative, neutral, positive, unscored, score, _ = np.array(all_counts).T
-    expected = dict(zip(Expectation._fields, np.array(usual).T, strict=True))
+    mentions, stories, negative, neutral, positive, unscored, score, _ = _table(
+        all_counts, np.int64
+    )
+    expected = dict(zip(Expectation._fields, _table(usual, np.float64), strict=True))
     scored = negative + neutral + positive
     some = np.maximum(scored, 1)
     mean = np.where(scored > 0, score / 1000 / some, np.nan)
@@ -129,3 +139,20 @@ def columns(readings: Sequence[TrendReading]) -> Columns:
         "late": np.array(late),
         "revision": np.ones(len(readings), dtype=np.int64),
     }
+
+
+def joined(several: Sequence[Columns]) -> Columns:
+    """The points of several, one after the other."""
+    return {
+        name: np.concatenate([_array(points[name]) for points in several]) for name in several[0]
+    }
+
+
+def taken(points: Columns, places: NDArray[np.int64]) -> Columns:
+    """The points at these places, in this order."""
+    return {name: _array(values)[places] for name, values in points.items()}
+
+
+def _array(values: Any) -> NDArray[Any]:
+    # Text stays Python's own, which is faster to look up than numpy's.
+    return values if isinstance(values, np.ndarray) else np.array(values, dtype=object)

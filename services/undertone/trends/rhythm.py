@@ -24,7 +24,17 @@ DAY_STORIES = 0.2
 _HOUR_TIMES, _HOUR_STORIES = 3.0, 2.0
 # 1970-01-01 was a Thursday: the fourth day of its week.
 _EPOCH_WEEKDAY = 3
+_EPOCH_HOUR = 24 * _EPOCH_WEEKDAY
+_EPOCH_MS = HOUR_MS * _EPOCH_HOUR
+WEEK_MS = 7 * DAY_MS
 _WEEKDAYS = 5
+# Of each hour of a week: the weekdays and weekend days before its own, whether that is one of
+# the latter, and the hour of the day.
+_HOURS = [
+    (min(day, _WEEKDAYS), max(day - _WEEKDAYS, 0), day >= _WEEKDAYS, hour)
+    for day in range(7)
+    for hour in range(24)
+]
 _WEEKLY_DECAY = 2.0 ** (-7 / HALF_LIFE_DAYS)
 # Slots and dues are kept to a thousandth of a story, so that they are short to store.
 _DIGITS = 3
@@ -42,15 +52,15 @@ class Rhythm:
         self._rebuild()
 
     def _rebuild(self) -> None:
-        halves = [
-            [(heard + FLAT_STORIES) / (due + FLAT_STORIES) for heard in half]
-            for half, due in zip((self.slots[:24], self.slots[24:]), self.due, strict=True)
-        ]
-        mean = (_WEEKDAYS * sum(halves[0]) + (7 - _WEEKDAYS) * sum(halves[1])) / 168
+        weekday, weekend = self.slots[:24], self.slots[24:]
+        due, weekend_due = self.due[0] + FLAT_STORIES, self.due[1] + FLAT_STORIES
+        weekday = [(heard + FLAT_STORIES) / due for heard in weekday]
+        weekend = [(heard + FLAT_STORIES) / weekend_due for heard in weekend]
+        mean = (_WEEKDAYS * sum(weekday) + (7 - _WEEKDAYS) * sum(weekend)) / 168
         # For a weekday and a weekend day: the multiplier of each hour, the integral from midnight
         # to each hour, the whole day's, and the sum of squares, all but the first in days.
-        self.hourly = [[each / mean for each in half] for half in halves]
-        self._tables = [list(accumulate([0.0, *hours])) for hours in self.hourly]
+        self.hourly = [each / mean for each in weekday], [each / mean for each in weekend]
+        self._tables = [[0.0, *accumulate(hours)] for hours in self.hourly]
         self.totals = [table[24] / 24 for table in self._tables]
         self.squares = [sum(map(mul, hours, hours)) / 576 for hours in self.hourly]
 
@@ -76,27 +86,21 @@ class Rhythm:
 
     def integral(self, start_ms: int, end_ms: int) -> float:
         """∫ rhythm dt over `[start, end)`, in days: the length of the span if it were flat."""
-        start_week, start = self._within_week(start_ms)
-        end_week, end = self._within_week(end_ms)
-        if end_week == start_week:
-            return end - start
+        weeks = (end_ms + _EPOCH_MS) // WEEK_MS - (start_ms + _EPOCH_MS) // WEEK_MS
+        length = self._since_monday(end_ms) - self._since_monday(start_ms)
+        if not weeks:
+            return length
         weekday, weekend = self.totals
-        return end - start + (end_week - start_week) * (5 * weekday + 2 * weekend)
+        return length + weeks * (5 * weekday + 2 * weekend)
 
-    def _within_week(self, instant_ms: int) -> tuple[int, float]:
-        """The week of an instant, and the integral from its Monday to the instant."""
-        day, rest = divmod(instant_ms, DAY_MS)
-        week, weekday = divmod(day + _EPOCH_WEEKDAY, 7)
-        hour, beyond = divmod(rest, HOUR_MS)
-        weekend = weekday >= _WEEKDAYS
-        whole = (
-            _WEEKDAYS * self.totals[0] + (weekday - _WEEKDAYS) * self.totals[1]
-            if weekend
-            else weekday * self.totals[0]
-        )
-        table = self._tables[weekend]
-        return week, whole + (
-            table[hour] + (table[hour + 1] - table[hour]) * (beyond / HOUR_MS)
+    def _since_monday(self, instant_ms: int) -> float:
+        """The integral to an instant from the Monday before it."""
+        number, beyond_ms = divmod(instant_ms, HOUR_MS)
+        weekdays, weekend_days, weekend, hour = _HOURS[(number + _EPOCH_HOUR) % 168]
+        totals, table = self.totals, self._tables[weekend]
+        known = table[hour]
+        return (weekdays * totals[0] + weekend_days * totals[1]) + (
+            known + (table[hour + 1] - known) * (beyond_ms / HOUR_MS)
         ) / 24
 
 

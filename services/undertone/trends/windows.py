@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
 
 from undertone.settings import PANE_MS
-from undertone.trends.panes import Counts, pane_of
+from undertone.trends.panes import Counts, pane_of, stories_in, unpack
 
 HOUR_MS = 3_600_000
 # Later than any instant.
@@ -19,45 +20,41 @@ def step_of(window_ms: int) -> int:
 
 
 class PaneSeries:
-    """The panes of one subject, by time and kind, oldest first."""
+    """The panes of one subject by time and kind, oldest first, as three columns to be read.
 
-    __slots__ = ("_order", "_panes")
+    `starts` holds the start of each pane, once for each of its kinds; `sums` the packed counts.
+    """
+
+    __slots__ = ("kinds", "starts", "sums")
 
     def __init__(self) -> None:
-        self._panes: dict[int, dict[str, Counts]] = {}
-        self._order: list[int] = []
+        self.starts = array("q")
+        self.kinds: list[str] = []
+        self.sums: list[int] = []
 
-    def add(self, pane: int, kind: str, counts: Counts) -> None:
-        """Add counts to one pane."""
-        kinds = self._panes.get(pane)
-        if kinds is None:
-            kinds = self._panes[pane] = {}
-            insort(self._order, pane)
-        _add(kinds, kind, counts)
+    def add(self, pane: int, kind: str, packed: int) -> None:
+        """Add packed counts to one pane."""
+        starts = self.starts
+        place = bisect_left(starts, pane) if starts and pane <= starts[-1] else len(starts)
+        while place < len(starts) and starts[place] == pane:
+            if self.kinds[place] == kind:
+                self.sums[place] += packed
+                return
+            place += 1
+        starts.insert(place, pane)
+        self.kinds.insert(place, kind)
+        self.sums.insert(place, packed)
 
-    def between(self, start: int, end: int) -> Sequence[tuple[int, dict[str, Counts]]]:
-        """Panes that start in `[start, end)`, oldest first."""
-        order = self._order
-        low = bisect_left(order, start)
-        if low == len(order) or order[low] >= end:
-            return ()
-        return [(pane, self._panes[pane]) for pane in order[low : bisect_left(order, end, low)]]
-
-    def first_from(self, start: int) -> int | None:
-        """The first pane that starts at or after `start`."""
-        index = bisect_left(self._order, start)
-        return self._order[index] if index < len(self._order) else None
-
-    def reaches(self, start: int) -> bool:
-        """Whether there is a pane that starts at or after `start`."""
-        return bool(self._order) and self._order[-1] >= start
+    def between(self, start: int, end: int) -> Iterator[tuple[int, str, int]]:
+        """Pane, kind and packed counts of the panes that start in `[start, end)`, oldest first."""
+        low = bisect_left(self.starts, start)
+        high = bisect_left(self.starts, end, low)
+        return zip(self.starts[low:high], self.kinds[low:high], self.sums[low:high], strict=True)
 
     def drop_before(self, start: int) -> None:
         """Forget panes that start before `start`."""
-        index = bisect_left(self._order, start)
-        for pane in self._order[:index]:
-            del self._panes[pane]
-        del self._order[:index]
+        index = bisect_left(self.starts, start)
+        del self.starts[:index], self.kinds[:index], self.sums[:index]
 
 
 class SlidingWindow:
@@ -66,8 +63,8 @@ class SlidingWindow:
     Its end may be left behind and moved on when somebody looks: panes that came meanwhile enter
     then. `step_due_ms` is the next of its steps (see `step_of`) after something has changed,
     `exit_due_ms` the first at which a pane has left it; NEVER_MS where there is none. So what is
-    asked at every event, "does anything move?", costs a comparison. `by_kind` holds the sums, to be
-    read, of the kinds with a mention inside.
+    asked at every event, "does anything move?", costs a comparison. `by_kind` holds the packed
+    sums, to be read, of the kinds with a mention inside.
     """
 
     __slots__ = (
@@ -87,24 +84,20 @@ class SlidingWindow:
         self.end_ms = end_ms
         self.step_due_ms = NEVER_MS
         self._panes = panes
-        self.by_kind: dict[str, Counts] = {}
-        for _pane, kinds in panes.between(self.start_ms, end_ms):
-            self._include(kinds)
-        self._look_for_oldest()
+        self.by_kind: dict[str, int] = {}
+        start = end_ms - length_ms
+        self._enter(bisect_left(panes.starts, start))
+        self._look_for_oldest(bisect_left(panes.starts, start))
 
     @property
     def start_ms(self) -> int:
         """The first instant inside."""
         return self.end_ms - self.length_ms
 
-    def _include(self, kinds: dict[str, Counts]) -> None:
-        for kind, counts in kinds.items():
-            _add(self.by_kind, kind, counts)
-
-    def note(self, pane: int, kind: str, counts: Counts) -> None:
+    def note(self, pane: int, kind: str, packed: int) -> None:
         """Counts were added to a pane of the series: take them in if the pane is inside."""
         if self.end_ms - self.length_ms <= pane < self.end_ms:
-            _add(self.by_kind, kind, counts)
+            self.by_kind[kind] = self.by_kind.get(kind, 0) + packed
             if pane < self._oldest:
                 self._set_oldest(pane)
 
@@ -120,24 +113,50 @@ class SlidingWindow:
             return
         self.end_ms = end_ms
         start = end_ms - self.length_ms
-        is_left, is_entered = start > self._oldest, self._panes.reaches(old_end)
-        if is_left:
-            for _pane, kinds in self._panes.between(old_end - self.length_ms, min(start, old_end)):
-                for kind, counts in kinds.items():
-                    self.by_kind[kind].subtract(counts)
-        if is_entered:
-            for _pane, kinds in self._panes.between(max(old_end, start), end_ms):
-                self._include(kinds)
-        if is_left:
-            self.by_kind = {kind: sums for kind, sums in self.by_kind.items() if sums.mentions}
+        starts = self._panes.starts
+        is_entered = bool(starts) and starts[-1] >= old_end
+        if start > self._oldest:
+            first = self._leave(min(start, old_end))
+            if is_entered:
+                self._enter(bisect_left(starts, max(old_end, start), first))
+            self._look_for_oldest(bisect_left(starts, start, first))
             # Whoever has moved it between its steps: the next one must tell.
             self.change_at(end_ms - PANE_MS)
-        if is_left or is_entered:
-            self._look_for_oldest()
+        elif is_entered:
+            place = bisect_left(starts, max(old_end, start))
+            self._enter(place)
+            if self._oldest == NEVER_MS:
+                self._look_for_oldest(place)
 
-    def _look_for_oldest(self) -> None:
-        pane = self._panes.first_from(self.end_ms - self.length_ms)
-        self._set_oldest(NEVER_MS if pane is None or pane >= self.end_ms else pane)
+    def _leave(self, until: int) -> int:
+        """Take out the panes before `until`; returns the place of the first that stays."""
+        panes, by_kind = self._panes, self.by_kind
+        starts, kinds, sums = panes.starts, panes.kinds, panes.sums
+        place = bisect_left(starts, self._oldest)
+        while place < len(starts) and starts[place] < until:
+            kind = kinds[place]
+            left = by_kind[kind] - sums[place]
+            if left:
+                by_kind[kind] = left
+            else:
+                del by_kind[kind]
+            place += 1
+        return place
+
+    def _enter(self, place: int) -> None:
+        """Take in the panes from a place in the series on."""
+        panes, by_kind, end = self._panes, self.by_kind, self.end_ms
+        starts = panes.starts
+        while place < len(starts) and starts[place] < end:
+            kind = panes.kinds[place]
+            by_kind[kind] = by_kind.get(kind, 0) + panes.sums[place]
+            place += 1
+
+    def _look_for_oldest(self, place: int) -> None:
+        """The oldest pane inside stands at this place of the series, if any does."""
+        starts = self._panes.starts
+        inside = place < len(starts) and starts[place] < self.end_ms
+        self._set_oldest(starts[place] if inside else NEVER_MS)
 
     def _set_oldest(self, pane: int) -> None:
         self._oldest = pane
@@ -147,28 +166,18 @@ class SlidingWindow:
             # A pane leaves whole, as soon as the window starts behind the pane's own start.
             self.exit_due_ms = -(-(pane + self.length_ms + PANE_MS) // self.step_ms) * self.step_ms
 
-    def of(self, kind: str) -> Counts:
-        """The sums of one kind: to be read, not kept or changed."""
-        return self.by_kind.get(kind, _NOTHING)
-
-    def sums(self, kinds: Sequence[str] | None = None) -> Counts:
-        """The sums over the given kinds, or over all: to be read, not kept or changed."""
+    def packed(self, kinds: Collection[str] | None = None) -> int:
+        """The packed sum over the given kinds, or over all."""
         known = self.by_kind
         if len(known) == 1:
             ((kind, sums),) = known.items()
-            return sums if kinds is None or kind in kinds else _NOTHING
-        result = Counts()
-        for kind in known if kinds is None else kinds:
-            if kind in known:
-                result.add(known[kind])
-        return result
+            return sums if kinds is None or kind in kinds else 0
+        return sum(known.values() if kinds is None else [known.get(kind, 0) for kind in kinds])
 
+    def stories(self, kinds: Collection[str] | None = None) -> int:
+        """How many stories of the given kinds, or of all, it holds."""
+        return stories_in(self.packed(kinds))
 
-_NOTHING = Counts()
-
-
-def _add(sums: dict[str, Counts], kind: str, counts: Counts) -> None:
-    known = sums.get(kind)
-    if known is None:
-        known = sums[kind] = Counts()
-    known.add(counts)
+    def sums(self, kinds: Collection[str] | None = None) -> Counts:
+        """The sums over the given kinds, or over all."""
+        return Counts(*unpack(self.packed(kinds)))

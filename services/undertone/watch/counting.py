@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from undertone.alerting.evidence import TippingStory, is_wanted, offer, weight
 from undertone.records import Evidence, Mention, MentionStatus, trusted
-from undertone.trends.panes import Counts
+from undertone.trends.panes import Counts, pack
 from undertone.trends.stories import STORIES_PER_AUTHOR_HOUR
 from undertone.trends.windows import HOUR_MS
 from undertone.watch.state import Hour, SubjectState
 from undertone.watchlist.voice_weights import VoiceWeights
+
+# What is counted, as packed counts.
+_MENTION = pack(Counts(mentions=1))
+_UNSCORED = pack(Counts(unscored=1))
+_STORY = pack(Counts(stories=1))
+_NEGATIVE = pack(Counts(negative=1))
+_NEUTRAL = pack(Counts(neutral=1))
+_POSITIVE = pack(Counts(positive=1))
+_SCORE_MILLI = pack(Counts(score_millis=1))
+_SCORE_SQUARE_MILLI = pack(Counts(score_square_millis=1))
 
 
 def count(
@@ -16,32 +26,22 @@ def count(
 ) -> None:
     """Count a mention in the pane of its event time; one that is not heard as a mention alone."""
     hour = state.hour(pane)
-    counts = Counts(mentions=1)
+    counts = _MENTION
     if mention.status is MentionStatus.UNSCORED:
-        counts.unscored = 1
-    if weights is None or weights.hears(mention.source, mention.author, state.credits_millis):
-        voice = f"{mention.source}/{mention.author}" if mention.author else mention.source
-        hour.hear(kind, voice, pane, is_negative=_is_negative(mention))
+        counts += _UNSCORED
+    author = mention.author
+    if weights is None or weights.hears(mention.source, author, state.credits_millis):
+        voice = f"{mention.source}/{author}" if author else mention.source
+        scored = _classify(mention)
+        is_negative = scored & _NEGATIVE != 0
+        hour.hear(kind, voice, pane, is_negative=is_negative)
         if not _is_copy(state, hour, mention, pane):
-            _count_story(state, hour, mention, counts)
+            counts += _STORY + scored
+            state.last = _keep_evidence(state, hour, mention)
+            if is_negative:
+                state.last_negative = state.last
     state.last_model = mention.model
     state.count(pane, kind, counts)
-
-
-def _count_story(state: SubjectState, hour: Hour, mention: Mention, counts: Counts) -> None:
-    counts.stories = 1
-    _classify(mention, counts)
-    state.last = _keep_evidence(hour, mention)
-    if counts.negative:
-        state.last_negative = state.last
-
-
-def _is_negative(mention: Mention) -> bool:
-    """Whether negative is the likeliest class, as `_classify` counts it."""
-    negative, neutral, positive = mention.p_negative, mention.p_neutral, mention.p_positive
-    if negative is None or neutral is None or positive is None:
-        return False
-    return negative > neutral and negative >= positive
 
 
 def _is_copy(state: SubjectState, hour: Hour, mention: Mention, pane: int) -> bool:
@@ -57,24 +57,25 @@ def _is_copy(state: SubjectState, hour: Hour, mention: Mention, pane: int) -> bo
     return spoken >= STORIES_PER_AUTHOR_HOUR
 
 
-def _classify(mention: Mention, counts: Counts) -> None:
-    """Count a story under its likeliest class; ties go to neutral, then negative."""
+def _classify(mention: Mention) -> int:
+    """Packed counts of a story's likeliest class and its score, none where it was not read.
+
+    Ties go to neutral, then negative.
+    """
     negative, neutral, positive = mention.p_negative, mention.p_neutral, mention.p_positive
     if negative is None or neutral is None or positive is None:
-        return
-    top = max(negative, neutral, positive)
-    if neutral == top:
-        counts.neutral = 1
-    elif negative == top:
-        counts.negative = 1
+        return 0
+    if negative > neutral and negative >= positive:
+        likeliest = _NEGATIVE
+    elif positive > neutral:
+        likeliest = _POSITIVE
     else:
-        counts.positive = 1
+        likeliest = _NEUTRAL
     millis = round(1000 * (positive - negative))
-    counts.score_millis = millis
-    counts.score_square_millis = millis * millis // 1000
+    return likeliest + millis * _SCORE_MILLI + millis * millis // 1000 * _SCORE_SQUARE_MILLI
 
 
-def _keep_evidence(hour: Hour, mention: Mention) -> TippingStory:
+def _keep_evidence(state: SubjectState, hour: Hour, mention: Mention) -> TippingStory:
     """Offer a story as evidence of its hour; return it, as it may tip a rule."""
     evidence = trusted(
         Evidence,
@@ -89,4 +90,5 @@ def _keep_evidence(hour: Hour, mention: Mention) -> TippingStory:
     weighs = weight(mention.p_negative, mention.relevance)
     if is_wanted(hour.candidates, weighs, mention.published_at):
         offer(hour.candidates, weighs, evidence)
+        state.note_evidence()
     return trusted(TippingStory, ingested_at=mention.ingested_at, evidence=evidence)

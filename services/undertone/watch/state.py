@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from undertone.alerting.evidence import Candidate, TippingStory
+from undertone.alerting.evidence import Candidate, TippingStory, forget_outdone
 from undertone.alerting.lifecycle import RuleState
 from undertone.records import Evidence, Mention
 from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline
-from undertone.trends.panes import Counts
+from undertone.trends.panes import Counts, pack, unpack
 from undertone.trends.stories import StoryIndex
 from undertone.trends.windows import HOUR_MS, NEVER_MS, PaneSeries, SlidingWindow
 
@@ -27,6 +27,8 @@ HEAD = "head"
 # Distinct voices remembered an hour and kind: enough for any `min_sources`, bounded under a flood.
 VOICES_PER_HOUR = 200
 NO_PANE = -1
+# After so many stories that were kept as evidence, those that are outdone are forgotten.
+EVIDENCE_A_LOOK = 16
 
 
 def arrival_order(mention: Mention) -> tuple[int, str, int, int]:
@@ -110,10 +112,11 @@ class SubjectState:
         self.last_negative: TippingStory | None = None
         self.last_model = ""
         self.credits_millis: dict[str, int] = {}
+        self._offered = 0
         self.pane_end_due_ms: int | None = None
         self.pane_end_rules: set[str] = set()
-        # Of each window and kind, the counts that were written last.
-        self.written: dict[int, dict[str, tuple[int, ...]]] = {}
+        # Of each window and kind, the packed counts that were written last.
+        self.written: dict[int, dict[str, int]] = {}
         self.hours: dict[int, Hour] = {}
         self.panes = PaneSeries()
         self.stories = StoryIndex()
@@ -151,37 +154,36 @@ class SubjectState:
             hour = self.hours[number] = Hour()
         return hour
 
-    def count(self, pane: int, kind: str, counts: Counts) -> None:
-        """Add counts to a pane, whose `hour` is being changed, and to the windows that hold it."""
-        self.panes.add(pane, kind, counts)
+    def count(self, pane: int, kind: str, packed: int) -> None:
+        """Add packed counts to a pane, whose `hour` is being changed, and to the windows that
+        hold it."""
+        self.panes.add(pane, kind, packed)
         for window in self.windows.values():
-            window.note(pane, kind, counts)
+            window.note(pane, kind, packed)
 
-    def advance(self, end_ms: int) -> None:
-        """Move every window's end forward."""
-        for window in self.windows.values():
-            window.advance(end_ms)
+    def note_evidence(self) -> None:
+        """A story was kept as evidence: now and then, forget what is outdone."""
+        self._offered += 1
+        if self._offered == EVIDENCE_A_LOOK:
+            self._offered = 0
+            newest_first = sorted(self.hours.items(), reverse=True)
+            for number in forget_outdone([(n, hour.candidates) for n, hour in newest_first]):
+                self.changed_parts.add(f"hour/{number}")
 
     def learn_until(self, horizon_ms: int) -> None:
         """Let the baselines take in all hours that end at or before `horizon_ms`."""
-        for hour, kinds in self._hours_between(self.learnt_until_ms, horizon_ms):
-            for kind, counts in sorted(kinds.items()):
-                baseline = self.baselines[kind]
-                baseline.advance(hour + HOUR_MS)
-                baseline.learn(counts)
+        hours: dict[tuple[int, str], int] = {}
+        for pane, kind, packed in self.panes.between(self.learnt_until_ms, horizon_ms):
+            key = pane - pane % HOUR_MS, kind
+            hours[key] = hours.get(key, 0) + packed
+        for (hour, kind), packed in hours.items():
+            baseline = self.baselines[kind]
+            baseline.advance(hour + HOUR_MS)
+            baseline.learn(Counts(*unpack(packed)))
         for baseline in self.baselines.values():
             baseline.advance(horizon_ms)
         self.learnt_until_ms = horizon_ms
         self.changed_parts.add(HEAD)
-
-    def _hours_between(self, start_ms: int, end_ms: int) -> list[tuple[int, dict[str, Counts]]]:
-        """The start of each hour that holds something, with its counts by kind, oldest first."""
-        hours: dict[int, dict[str, Counts]] = {}
-        for pane, kinds in self.panes.between(start_ms, end_ms):
-            hour = hours.setdefault(pane - pane % HOUR_MS, {})
-            for kind, counts in kinds.items():
-                hour.setdefault(kind, Counts()).add(counts)
-        return list(hours.items())
 
     def forget_before(self, instant_ms: int, story_hour: int) -> None:
         """Drop hours that no window and no baseline needs, and stories before an hour."""
@@ -237,17 +239,20 @@ class SubjectState:
                 for window in self.windows.values()
                 if window.step_due_ms != NEVER_MS
             ),
-            "written": self.written,
+            "written": {
+                length: {kind: unpack(packed) for kind, packed in kinds.items()}
+                for length, kinds in self.written.items()
+            },
         }
 
     def _hour(self, number: int) -> dict[str, Any]:
         hour = self.hours[number]
         start = number * HOUR_MS
+        panes: dict[int, dict[str, tuple[int, ...]]] = {}
+        for pane, kind, packed in self.panes.between(start, start + HOUR_MS):
+            panes.setdefault(pane, {})[kind] = unpack(packed)
         return {
-            "panes": {
-                pane: {kind: counts.to_tuple() for kind, counts in kinds.items()}
-                for pane, kinds in self.panes.between(start, start + HOUR_MS)
-            },
+            "panes": panes,
             "stories": self.stories.of_hour(number),
             "voices": hour.voices,
             "authors": hour.authors,
@@ -278,7 +283,7 @@ class SubjectState:
     def _read_hour(self, number: int, document: dict[str, Any]) -> None:
         for pane, kinds in document["panes"].items():
             for kind, counts in kinds.items():
-                self.panes.add(int(pane), kind, Counts(*counts))
+                self.panes.add(int(pane), kind, pack(Counts(*counts)))
         for sketch in document["stories"]:
             self.stories.add(number, sketch)
         self.hours[number] = Hour(
@@ -313,7 +318,7 @@ class SubjectState:
         self.pane_end_due_ms = head["pane_end_due_ms"]
         self.pane_end_rules = set(head["pane_end_rules"])
         self.written = {
-            int(length): {kind: tuple(numbers) for kind, numbers in kinds.items()}
+            int(length): {kind: pack(Counts(*numbers)) for kind, numbers in kinds.items()}
             for length, kinds in head["written"].items()
         }
         ends = {int(length): end for length, end in head["windows"].items()}

@@ -28,7 +28,7 @@ from undertone.records import (
 from undertone.settings import PANE_MS
 from undertone.trends.baseline import Baseline, Expectation, expect
 from undertone.trends.factors import explain
-from undertone.trends.panes import Counts, pane_of
+from undertone.trends.panes import Counts, pane_of, unpack
 from undertone.trends.points import TrendReading
 from undertone.trends.stories import STORY_HOURS
 from undertone.trends.windows import HOUR_MS, NEVER_MS, SlidingWindow
@@ -50,27 +50,33 @@ class _WatchedRule:
     __slots__ = (
         "conditions",
         "count_conditions",
+        "decides_at_mentions",
         "kinds",
         "longest",
+        "min_stories",
         "name",
         "rule",
         "watches_negative",
+        "windows",
     )
 
     def __init__(self, rule: Rule, windows: dict[int, SlidingWindow]) -> None:
         self.rule = rule
         self.name = rule.name
         self.kinds = tuple(kind.value for kind in rule.kinds) if rule.kinds else None
+        self.min_stories = rule.min_stories
         self.longest = windows[rule.longest_window_ms]
         self.conditions = [(when, windows[when.window]) for when in rule.when]
         self.count_conditions = [
             each for each in self.conditions if each[0].signal in COUNT_SIGNALS
         ]
+        self.windows = list({id(window): window for _when, window in self.conditions}.values())
+        self.decides_at_mentions = rule.decides_at_mentions
         self.watches_negative = rule.watches_negative
 
     def has_too_few(self) -> bool:
         """Whether its longest window holds too few stories for it to fire."""
-        return self.longest.sums(self.kinds).stories < self.rule.min_stories
+        return self.longest.stories(self.kinds) < self.min_stories
 
     def due_ms(self, state: RuleState) -> int:
         """When time alone may change where it stands: by its own clock, or as panes leave."""
@@ -78,7 +84,9 @@ class _WatchedRule:
         due = NEVER_MS if due is None else due
         if state.phase is Phase.COOLING:
             return due
-        return min(due, *(window.exit_due_ms for _when, window in self.conditions))
+        for window in self.windows:
+            due = min(due, window.exit_due_ms)
+        return due
 
 
 class SubjectWatch:
@@ -122,7 +130,10 @@ class SubjectWatch:
         ]
         applying = rules.for_subject(state.subject)
         self._rules = [_WatchedRule(rule, state.windows) for rule in applying]
-        self._rules_at_mentions = [each for each in self._rules if each.rule.decides_at_mentions]
+        self._rules_at_mentions = [each for each in self._rules if each.decides_at_mentions]
+        # The windows that rules look at; the others may be left behind until they are written.
+        needed = {window.length_ms for watched in self._rules for window in watched.windows}
+        self._rule_windows = [state.windows[length] for length in sorted(needed)]
         # Alerts that fire by rules which watch this subject no more: to be ended by the caller.
         self.withdrawn = self._forget_rules({rule.name for rule in applying})
         # What is expected, by kinds and window, in the hour since 1970 that it was computed for.
@@ -187,16 +198,19 @@ class SubjectWatch:
             self._kinds = tuple(sorted(state.baselines))
             self._expected.clear()
         pane_end = pane_of(now) + PANE_MS
-        state.advance(pane_end)
-        count(state, mention, pane_of(published), kind, self.weights)
+        pane = pane_of(published)
+        # Only what was published before may belong into windows that nobody has looked at.
+        for window in self._rule_windows if pane + PANE_MS == pane_end else state.windows.values():
+            window.advance(pane_end)
+        count(state, mention, pane, kind, self.weights)
         for window, _name in self._trends:
             window.change_at(now)
         readings: Readings = {}
         alerts = self._decide(now, self._rules_at_mentions, readings)
-        waiting = [each.name for each in self._rules if self._waits_for_pane_end(each, readings)]
-        if waiting:
-            state.pane_end_due_ms = pane_end
-            state.pane_end_rules.update(waiting)
+        for watched in self._rules:
+            if self._waits_for_pane_end(watched, readings):
+                state.pane_end_due_ms = pane_end
+                state.pane_end_rules.add(watched.name)
         return alerts
 
     def _waits_for_pane_end(self, watched: _WatchedRule, readings: Readings) -> bool:
@@ -204,7 +218,7 @@ class SubjectWatch:
         whose counts suffice, as they can only become fewer until the next mention."""
         if watched.name in self.state.rules:
             return True
-        if watched.rule.decides_at_mentions or watched.has_too_few():
+        if watched.decides_at_mentions or watched.has_too_few():
             return False
         return self._hold(watched.count_conditions, self._kinds_of(watched), readings)
 
@@ -217,16 +231,18 @@ class SubjectWatch:
             self._begin_hour(now)
         end = -(-now // PANE_MS) * PANE_MS
         outputs: list[Alert | TrendReading] = []
-        rules = self._rules_at(now)
+        rules = self._rules_at(now) if state.rules or state.pane_end_due_ms is not None else ()
         if rules:
-            state.advance(end)
+            for window in self._rule_windows:
+                window.advance(end)
             outputs += self._decide(now, rules, {})
-        for window, name in self._trends:
+        for trend in self._trends:
+            window = trend[0]
             if window.step_due_ms <= now or window.exit_due_ms <= now:
                 # The other windows catch up when they are next looked at.
                 window.advance(end)
                 window.step_due_ms = NEVER_MS
-                self._write(window, name, now, outputs)
+                self._write(*trend, now, outputs)
         return outputs
 
     def _rules_at(self, now: int) -> list[_WatchedRule]:
@@ -236,8 +252,6 @@ class SubjectWatch:
         if state.pane_end_due_ms is not None and state.pane_end_due_ms <= now:
             waiting, state.pane_end_rules = state.pane_end_rules, set()
             state.pane_end_due_ms = None
-        elif not state.rules:
-            return []
         # Without a new mention an idle rule has no reason to begin.
         return [
             each
@@ -427,12 +441,12 @@ class SubjectWatch:
         sums = window.by_kind
         kinds = sums if written.keys() == sums.keys() else {*sums, *written}
         for kind in kinds if len(kinds) < 2 else sorted(kinds):
-            numbers = window.of(kind).to_tuple()
-            if numbers == written.get(kind):
+            packed = sums.get(kind, 0)
+            if packed == written.get(kind):
                 continue
-            if numbers[0]:
-                written[kind] = numbers
+            if packed:
+                written[kind] = packed
             else:
                 del written[kind]
-            usual = self._expect((kind,), window.length_ms)
+            usual, numbers = self._expect((kind,), window.length_ms), unpack(packed)
             outputs.append(TrendReading(state.subject, kind, name, now, numbers, usual, state.late))

@@ -12,6 +12,7 @@ from undertone.alerting.evidence import (
     EVIDENCE_LIMIT,
     Candidate,
     choose,
+    forget_outdone,
     is_wanted,
     offer,
     weight,
@@ -90,3 +91,31 @@ def test_what_an_hour_keeps_are_the_first_of_all_in_order(found: list[Candidate]
     tipping = story(0)
     everything = choose(found, tipping, limit=CANDIDATES_PER_HOUR)
     assert ids(choose(kept(found), tipping, limit=CANDIDATES_PER_HOUR)) == ids(everything)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 599)), max_size=80),
+    st.lists(st.integers(0, 80), max_size=4),
+    st.integers(0, 599),
+)
+def test_what_is_forgotten_would_never_have_been_chosen(
+    found: list[tuple[float, int]], looks: list[int], first_minute: int
+) -> None:
+    whole: dict[int, list[Candidate]] = {}
+    thin: dict[int, list[Candidate]] = {}
+    for number, (weighs, minute) in enumerate(found):
+        evidence = story(number, minute=minute)
+        for hours in (whole, thin):
+            offer(hours.setdefault(minute // 60, []), weighs, evidence)
+        if number in looks:
+            forget_outdone(sorted(thin.items(), reverse=True))
+    tipping = story(1_000)
+    start = START_MS + first_minute * 60_000
+    chosen = [
+        choose(
+            [each for hour in hours.values() for each in hour if each[1].published_at >= start],
+            tipping,
+        )
+        for hours in (whole, thin)
+    ]
+    assert chosen[0] == chosen[1]
