@@ -36,6 +36,24 @@ class Handoff(Generic[T]):
             self._changed.notify_all()
             return True
 
+    def put_all(self, items: Sequence[T]) -> bool:
+        """Add items in their order, waiting whenever the queue is full; False once it is closed.
+
+        Who takes is woken once for as many as fit, not once an item.
+        """
+        added = 0
+        with self._changed:
+            while added < len(items):
+                while len(self._items) >= self._limit and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return False
+                room = self._limit - len(self._items)
+                self._items.extend(items[added : added + room])
+                added += room
+                self._changed.notify_all()
+        return True
+
     def offer(self, items: Sequence[T]) -> bool:
         """Add all the items, or none where they do not fit or the queue is closed; never waits."""
         with self._changed:

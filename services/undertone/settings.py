@@ -139,7 +139,9 @@ class ModelSettings(ConfigSection):
     path: str | None = Field(default=None, description="checkpoint; none is the bundled one")
     engine: Literal["auto", "onnx", "torch", "stub"] = "auto"
     threads: int = Field(default=2, ge=1, le=256)
-    token_budget: int = Field(default=2048, ge=64)
+    token_budget: int | None = Field(
+        default=None, ge=64, description="tokens in a batch; none is the engine's own choice"
+    )
     max_tokens: int = Field(default=128, ge=16, le=4096)
     cache_entries: int = Field(default=100_000, ge=0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from kafka import KafkaProducer
@@ -78,12 +78,10 @@ class Delivery:
         *,
         names: TopicNames,
         mentions_partitions: int,
-        models: Mapping[str, str],
         wall_ms: Callable[[], int],
     ) -> None:
-        """`models` says for each route who reads it: name@version."""
         self._sender, self._metrics, self._source = sender, metrics, source
-        self._names, self._models, self._wall_ms = names, models, wall_ms
+        self._names, self._wall_ms = names, wall_ms
         self._partitions = mentions_partitions
         self._partition_of = lru_cache(maxsize=100_000)(partition_of)
 
@@ -95,7 +93,7 @@ class Delivery:
             if not job.ledger.dropped:
                 self._finish(job)
                 self._send_ready(job)
-        self._metrics.stage_seconds.labels("produce").inc(time.perf_counter() - started)
+        self._metrics.worked("produce", started, (job.read_at for job in jobs))
         return bool(jobs)
 
     def _send_ready(self, job: Job) -> None:
@@ -115,7 +113,8 @@ class Delivery:
             job.entry.finish(None)  # a tick
 
     def _finish_mentions(self, job: Job, reading: Reading) -> Reading | Rejected:
-        record = job.record
+        record, model = job.record, job.model
+        assert model is not None
         try:
             mentions = mentions_of(
                 reading,
@@ -123,7 +122,7 @@ class Delivery:
                 job.scores,
                 ingested_at=job.entry.ingested_at,
                 scored_at=self._wall_ms(),
-                model=self._models[reading.route],
+                model=model.classifier.name,
             )
             output = [self._outgoing(mention) for mention in mentions]
         except MemoryError:

@@ -107,6 +107,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
         self._held: dict[TopicPartition, _Held] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._answered_at = clocks.monotonic()
+        self._paused_at: float | None = None
         self.advanced = False
         """Whether some `complete_until` advanced since it was last set to False."""
 
@@ -136,9 +137,16 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
     def pause_or_resume(self) -> None:
         """Read no more while too much is in flight, and again once half of it is done."""
         records, held_bytes, limits = self.in_flight, self.in_flight_bytes, self._limits
+        now = self._clocks.monotonic()
+        if self._paused_at is not None:
+            self._metrics.paused_seconds.inc(now - self._paused_at)
+            self._paused_at = now
+        self._metrics.in_flight.set(records)
         if records >= limits.records or held_bytes >= limits.record_bytes:
             self.pause()
+            self._paused_at = now
         elif records <= limits.records // 2 and held_bytes <= limits.record_bytes // 2:
+            self._paused_at = None
             self._consumer.resume(*self._consumer.paused())
 
     def settle(self) -> None:

@@ -24,7 +24,7 @@ from undertone.scoring.ledger import Ledger, Outgoing, Totals
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import RawRecord, Reader
 from undertone.scoring.routing import LanguageRouter
-from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Tokenising
+from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Model, Tokenising
 from undertone.settings import RawTopic
 from undertone.transport.codec import partition_of, tick_headers
 from undertone.transport.topics import TopicNames
@@ -106,9 +106,9 @@ class Pipeline:
         self.ledger = Ledger("t.news", 0, 0, Totals())
         self.source: Handoff[Job] = Handoff(10_000)
         done: Handoff[Job] = Handoff(10_000)
-        lanes = {
+        self.lanes = lanes = {
             route: Lane(
-                classifier, ScoreCache(classifier.name, 100), Handoff(10_000), Handoff(10_000)
+                Model(classifier, ScoreCache(classifier.name, 100)), Handoff(10_000), Handoff(10_000)
             )
             for route, classifier in {"default": self.classifier, **self.by_language}.items()
         }
@@ -120,7 +120,6 @@ class Pipeline:
             done,
             names=TopicNames("t"),
             mentions_partitions=MENTIONS_PARTITIONS,
-            models={route: lane.classifier.name for route, lane in lanes.items()},
             wall_ms=lambda: 9000,
         )
         self.queues: list[Handoff[Any]] = [self.source]
