@@ -1,4 +1,4 @@
-"""How a ratio is measured: both sides by turns in one run, the median of the rounds told as JSON."""
+"""How a ratio is measured: both sides by turns in one run, the median of the rounds as JSON."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def by_turns(
-    measures: Mapping[str, Callable[[], float]], *, quick: bool
-) -> dict[str, list[float]]:
+def by_turns(measures: Mapping[str, Callable[[], float]], *, quick: bool) -> dict[str, list[float]]:
     """What each measure gives in each round; in every other round they come in reverse."""
     found: dict[str, list[float]] = {name: [] for name in measures}
     for number in range(QUICK_ROUNDS if quick else ROUNDS):

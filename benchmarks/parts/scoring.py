@@ -5,6 +5,9 @@ Both topics stamp on append: rates and latencies are differences of the broker's
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -45,6 +48,17 @@ class Answered(NamedTuple):
     raw: tuple[int, int]
     raw_at: int
     at: int
+
+
+class Run(NamedTuple):
+    """A scorer that has done all, from the moment at which it decoded its first record.
+
+    `began_at` is that moment in ms since 1970, `cpu_seconds` this process's time for one message.
+    """
+
+    registry: CollectorRegistry
+    began_at: float
+    cpu_seconds: float
 
 
 @contextmanager
@@ -129,13 +143,13 @@ def total(registry: CollectorRegistry, name: str, **labels: str) -> float:
     )
 
 
-def wait_until(reached: Callable[[], bool], what: str) -> None:
-    """Look every 20 ms; ends the script where it never comes."""
+def wait_until(reached: Callable[[], bool], what: str, look_seconds: float = 0.05) -> None:
+    """Look now and then; ends the script where it never comes."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not reached():
         if time.monotonic() > deadline:
             raise SystemExit(f"not reached within {DEADLINE_SECONDS:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(look_seconds)
 
 
 def score_all(
@@ -143,12 +157,26 @@ def score_all(
     values: Sequence[bytes],
     classifier: SentimentClassifier,
     watchlist: Watchlist = EVERYTHING,
-) -> CollectorRegistry:
+) -> Run:
     """Fill the raw topic, then score it from its first record to its last."""
     fill(settings, values)
     with scorer(settings, classifier, watchlist) as registry:
+        wait_until(lambda: has_begun(registry), "the scorer at work", look_seconds=0.002)
+        began_at, began = time.time() * 1000, time.process_time()
         wait_until(lambda: messages_done(registry) >= len(values), "all messages scored")
-    return registry
+        spent = time.process_time() - began
+    return Run(registry, began_at, spent / len(values))
+
+
+def has_begun(registry: CollectorRegistry) -> bool:
+    """Whether a scorer has begun to decode."""
+    return total(registry, "undertone_score_stage_seconds_total", stage="decode") > 0
+
+
+def real_share(registry: CollectorRegistry) -> float:
+    """How many of the processed tokens were no padding."""
+    name = "undertone_score_tokens_total"
+    return total(registry, name, kind="real") / total(registry, name)
 
 
 def answered(settings: Settings, mentions: int | None = None) -> list[Answered]:
@@ -167,8 +195,13 @@ def answered(settings: Settings, mentions: int | None = None) -> list[Answered]:
     return sorted(found, key=lambda each: each.at)[:mentions]
 
 
-def mentions_a_second(found: Sequence[Answered]) -> float:
-    """The rate at which mentions were appended, the first tenth left out."""
+def mentions_a_second(found: Sequence[Answered], began_at: float | None = None) -> float:
+    """The rate at which mentions were appended, since a scorer began.
+
+    Without that moment, from the tenth part on: for what answers one message at a time.
+    """
+    if began_at is not None:
+        return len(found) / (found[-1].at - began_at) * 1000
     counted = found[int(len(found) * LEFT_OUT) :]
     return (len(counted) - 1) / max(1, counted[-1].at - counted[0].at) * 1000
 
@@ -190,3 +223,20 @@ def watchlist_file(watchlist: Watchlist = EVERYTHING) -> Iterator[Path]:
         path = Path(folder) / "watchlist.yaml"
         path.write_text(watchlist.model_dump_json(exclude_defaults=True))  # JSON is YAML
         yield path
+
+
+def score_command(
+    settings: Settings, watchlist: Path, engine: str, **model: int
+) -> tuple[list[str], dict[str, str]]:
+    """`undertone score` as a process: its command line, its environment."""
+    command = [sys.executable, "-m", "undertone", "score", "--watchlist", str(watchlist)]
+    command += ["--prefix", settings.prefix, "--bootstrap", settings.kafka.bootstrap]
+    command += ["--engine", engine, "--metrics-port", "0"]
+    topics = [topic.model_dump(mode="json") for topic in settings.effective_raw_topics]
+    options = {"cache_entries": 0, **model}
+    variables = {
+        "UNDERTONE_RAW_TOPICS": json.dumps(topics),
+        "UNDERTONE_MENTIONS_PARTITIONS": str(settings.mentions_partitions),
+        **{f"UNDERTONE_MODEL__{name.upper()}": str(value) for name, value in options.items()},
+    }
+    return command, {**os.environ, **variables}

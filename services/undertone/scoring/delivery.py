@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -83,6 +84,7 @@ class Delivery:
         self._sender, self._metrics, self._source = sender, metrics, source
         self._names, self._wall_ms = names, wall_ms
         self._partitions = mentions_partitions
+        self._sent: Counter[MentionStatus] = Counter()
         self._partition_of = lru_cache(maxsize=100_000)(partition_of)
 
     def step(self) -> bool:
@@ -93,6 +95,9 @@ class Delivery:
             if not job.ledger.dropped:
                 self._finish(job)
                 self._send_ready(job)
+        for status, count in self._sent.items():
+            self._metrics.mentions.labels(status).inc(count)
+        self._sent.clear()
         self._metrics.worked("produce", started, (job.read_at for job in jobs))
         return bool(jobs)
 
@@ -130,9 +135,8 @@ class Delivery:
         except Exception as error:
             return Rejected(f"{type(error).__name__}: {error}", "score")
         scored = sum(mention.status is MentionStatus.SCORED for mention in mentions)
-        for status, count in (("scored", scored), ("unscored", len(mentions) - scored)):
-            if count:
-                self._metrics.mentions.labels(status).inc(count)
+        self._sent[MentionStatus.SCORED] += scored
+        self._sent[MentionStatus.UNSCORED] += len(mentions) - scored
         outcome = Outcome.SCORED if scored else Outcome.UNSCORED
         job.entry.finish(outcome, mentions=len(mentions), output=output)
         return reading

@@ -1,4 +1,4 @@
-"""Another checkpoint without a stop: loaded beside the one at work, warmed, then put in its place."""
+"""Another checkpoint without a stop: loaded beside the one at work, warmed, put in its place."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,9 +153,9 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
     def settle(self) -> None:
         """Move past all that is acknowledged."""
         for partition, held in self._held.items():
-            for entry in held.ledger.settle():
-                if entry.outcome is not None:
-                    self._metrics.messages.labels(partition.topic, entry.outcome).inc()
+            outcomes = Counter(entry.outcome for entry in held.ledger.settle() if entry.outcome)
+            for outcome, count in outcomes.items():
+                self._metrics.messages.labels(partition.topic, outcome).inc(count)
             totals = held.ledger.totals
             if held.watermark.settle(held.ledger.next_offset, totals.greatest_ms):
                 self.advanced = True

@@ -16,7 +16,7 @@ import xxhash
 
 from undertone.errors import RecordError
 from undertone.field_mapping import mapping_for
-from undertone.records import Mention, MentionStatus, RawMessage, RawPosition
+from undertone.records import Mention, MentionStatus, RawMessage, RawPosition, trusted
 from undertone.scoring.fingerprint import fingerprint
 from undertone.scoring.routing import LanguageRouter
 from undertone.scoring.windows import excerpt, windows_around
@@ -181,7 +181,8 @@ def mentions_of(
         probabilities = weighted_mean([(scores[pair], weight) for pair, weight in draft.parts])
         negative, neutral, positive = probabilities or (None, None, None)
         mentions.append(
-            Mention(
+            trusted(
+                Mention,
                 message_id=message.id or f"{position.topic}-{position.partition}-{position.offset}",
                 subject=draft.subject,
                 target=draft.target,

@@ -124,6 +124,9 @@ class Decoding:
                 lane = self._read(job)
                 queue = self._done if lane is None else lane.to_tokenise
                 ready.setdefault(queue, []).append(job)
+        requests = self._metrics.cache_requests
+        requests.labels("hit").inc(sum(len(job.scores) for job in jobs))
+        requests.labels("miss").inc(sum(job.missing for job in jobs))
         self._metrics.worked("decode", started, (job.read_at for job in jobs))
         for queue, several in ready.items():
             queue.put_all(several)
@@ -144,10 +147,6 @@ class Decoding:
                 job.missing += 1
             else:
                 job.scores[pair] = scores
-        if job.scores:
-            self._metrics.cache_requests.labels("hit").inc(len(job.scores))
-        if job.missing:
-            self._metrics.cache_requests.labels("miss").inc(job.missing)
         return lane if job.missing else None
 
 
