@@ -85,3 +85,11 @@ def test_closing_ends_the_putting_of_several() -> None:
     putter.join(10)
     assert answers == [False]
     assert queue.put_all([])
+
+
+def test_each_of_several_takers_leaves_the_others_their_share() -> None:
+    queue: Handoff[int] = Handoff(10)
+    queue.put_all([1, 2, 3, 4, 5])
+    assert [queue.take(9, takers=2) for _ in range(3)] == [[1, 2, 3], [4], [5]]
+    queue.put_all([6, 7, 8, 9])
+    assert queue.take(1, takers=2) == [6]

@@ -190,12 +190,12 @@ class Forwarding:
 
     def __init__(self, lane: Lane, metrics: ScoreMetrics, done: Handoff[Job]) -> None:
         self._metrics, self._source, self._done = metrics, lane.to_forward, done
-        self._resolving = lane.resolving
+        self._resolving, self._takers = lane.resolving, lane.model.classifier.forwards_at_once
         self._failures = FailureLog("forward")
 
     def step(self) -> bool:
         """Pack and score what has queued; each batch's jobs are handed on at once."""
-        items = self._source.take(LOOKAHEAD_PAIRS, LINGER_SECONDS)
+        items = self._source.take(LOOKAHEAD_PAIRS, LINGER_SECONDS, self._takers)
         by_model: dict[Model, list[tuple[ToScore, EncodedPair]]] = {}
         unreadable: list[tuple[ToScore, Scores | None]] = []
         for item in items:

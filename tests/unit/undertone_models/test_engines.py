@@ -80,7 +80,7 @@ def test_forwards_at_once_give_what_one_after_the_other_gives(
     encoded = classifier.tokenise(PAIRS)
     batches = [encoded[low : low + 10] for low in range(0, len(encoded), 10)]
     one_by_one = [classifier.forward(batch) for batch in batches]
-    with ThreadPoolExecutor(classifier.forwards_at_once) as threads:
+    with ThreadPoolExecutor(max(2, classifier.forwards_at_once)) as threads:
         at_once = list(threads.map(classifier.forward, batches))
     np.testing.assert_array_equal(np.concatenate(at_once), np.concatenate(one_by_one))
 
