@@ -15,12 +15,11 @@ from contextlib import closing
 from pathlib import Path
 
 import psutil
-from kafka import KafkaConsumer, TopicPartition
 from parts.rounds import by_turns, is_quick, ratio, tell
 from parts.scoring import (
     LEFT_OUT,
-    PARTITIONS,
     answered,
+    appended,
     broker,
     fill,
     fresh_settings,
@@ -37,12 +36,6 @@ from undertone.transport.topics import TopicNames
 
 MESSAGES, QUICK_MESSAGES = 6_000, 2_000
 AGENT = Path(__file__).parent / "parts" / "faust_agent.py"
-
-
-def appended(consumer: KafkaConsumer, topic: str) -> int:
-    """How many records a topic has."""
-    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-    return sum(consumer.end_offsets(places).values())
 
 
 class Contest:
@@ -72,7 +65,9 @@ class Contest:
             command, env=variables or None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         with closing(clients.consumer(settings.kafka)) as consumer:
-            wait_until(lambda: appended(consumer, topic) >= LEFT_OUT * wanted, f"{name} at work")
+            wait_until(
+                lambda: appended(consumer, topic) >= LEFT_OUT * wanted, f"{name} at work", 0.02
+            )
             before, first = cpu_seconds(process), appended(consumer, topic)
             wait_until(lambda: appended(consumer, topic) >= wanted, f"{name} at its end")
             spent = cpu_seconds(process) - before

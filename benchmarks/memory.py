@@ -12,17 +12,16 @@ import subprocess
 from parts.rounds import is_quick, tell
 from parts.scoring import (
     THREADS,
-    answered,
     broker,
     fill,
     fresh_settings,
     score_command,
-    wait_until,
+    wait_for_mentions,
     watchlist_file,
 )
 from parts.texts import encoded, mixed_rows
 
-MESSAGES, QUICK_MESSAGES = 6_000, 500
+MESSAGES, QUICK_MESSAGES = 3_000, 500
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
             settings, watchlist, "onnx", threads=THREADS, cache_entries=100_000
         )
         process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
-        wait_until(lambda: len(answered(settings)) >= len(values), "all messages scored")
+        wait_for_mentions(settings, len(values), "all messages scored")
         process.terminate()
         _pid, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):

@@ -20,14 +20,14 @@ from parts.scoring import (
     fresh_settings,
     mentions_a_second,
     score_command,
-    wait_until,
+    wait_for_mentions,
     watchlist_file,
 )
 from parts.texts import encoded, mixed_rows
 
 from undertone.settings import KafkaSettings
 
-MESSAGES, QUICK_MESSAGES = 1_500, 400
+MESSAGES, QUICK_MESSAGES = 800, 300
 START_SECONDS = 2.0
 
 
@@ -46,12 +46,11 @@ def rate(
     ]
     try:
         fill(settings, values[:2])
-        wait_until(lambda: len(answered(settings)) >= 2, "the scorers at work", look_seconds=0.5)
+        wait_for_mentions(settings, 2, "the scorers at work")
         time.sleep(START_SECONDS * processes)  # a second one joins, and takes its partition
         began_at = time.time() * 1000
         fill(settings, values)
-        wanted = len(values) + 2
-        wait_until(lambda: len(answered(settings)) >= wanted, "all scored", look_seconds=1.0)
+        wait_for_mentions(settings, len(values) + 2, "all messages scored")
     finally:
         for process in started:
             process.terminate()

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from undertone.records import Kind, Mention
@@ -34,7 +34,7 @@ from undertone_models.classifier import Pair, SentimentClassifier
 
 PARTITIONS = 2
 THREADS = 2
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 300.0
 # The first tenth of a run is left out: the stages fill, the first fetch comes in.
 LEFT_OUT = 0.1
 EVERYTHING = Watchlist.model_validate(
@@ -195,6 +195,20 @@ def answered(settings: Settings, mentions: int | None = None) -> list[Answered]:
     return sorted(found, key=lambda each: each.at)[:mentions]
 
 
+def appended(consumer: KafkaConsumer, topic: str) -> int:
+    """How many records a topic has."""
+    return sum(consumer.end_offsets(_places(topic)).values())
+
+
+def wait_for_mentions(settings: Settings, count: int, what: str) -> None:
+    """Wait until so many mentions were appended."""
+    topic = TopicNames(settings.prefix).mentions
+    with closing(clients.consumer(settings.kafka)) as consumer:
+        wait_until(lambda: appended(consumer, topic) >= count, what, look_seconds=0.2)
+    # Progress records count too, and are few.
+    wait_until(lambda: len(answered(settings)) >= count, what, look_seconds=1.0)
+
+
 def mentions_a_second(found: Sequence[Answered], began_at: float | None = None) -> float:
     """The rate at which mentions were appended, since a scorer began.
 
@@ -207,7 +221,7 @@ def mentions_a_second(found: Sequence[Answered], began_at: float | None = None) 
 
 
 def _records(kafka: KafkaSettings, topic: str) -> Iterator[Any]:
-    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    places = _places(topic)
     with closing(clients.consumer(kafka)) as consumer:
         consumer.assign(places)
         ends = consumer.end_offsets(places)
@@ -223,6 +237,10 @@ def watchlist_file(watchlist: Watchlist = EVERYTHING) -> Iterator[Path]:
         path = Path(folder) / "watchlist.yaml"
         path.write_text(watchlist.model_dump_json(exclude_defaults=True))  # JSON is YAML
         yield path
+
+
+def _places(topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
 
 
 def score_command(
