@@ -26,8 +26,8 @@ format: $(VENV)/installed-dev  ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed-dev  ## every benchmark, as JSON lines
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/installed-dev  ## every benchmark, then one table; ARGS=--quick tries them out
+	@$(BIN)/python benchmarks/table.py $(ARGS)
 
 chaos: $(VENV)/installed-dev  ## the long fault-injection tests
 	$(PYTEST) -m chaos $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -38,11 +39,25 @@ def forward_packed(
     encoded: Sequence[EncodedPair],
     token_budget: int,
     forward: Callable[[Sequence[EncodedPair]], FloatArray],
+    at_once: int = 1,
 ) -> FloatArray:
-    """Run `forward` over all pairs in packed batches; rows of the result in the pairs' order."""
+    """Run `forward` over all pairs in packed batches, so many at once in threads.
+
+    Rows of the result are in the pairs' order.
+    """
     result = np.empty((len(encoded), len(LABELS)), dtype=np.float32)
-    for batch in pack([len(pair.ids) for pair in encoded], token_budget):
+    batches = pack([len(pair.ids) for pair in encoded], token_budget)
+
+    def run(batch: list[int]) -> None:
         result[batch] = forward([encoded[index] for index in batch])
+
+    if at_once == 1 or len(batches) < 2:
+        for batch in batches:
+            run(batch)
+        return result
+    with ThreadPoolExecutor(at_once) as threads:
+        for done in [threads.submit(run, batch) for batch in batches]:
+            done.result()
     return result
 
 

@@ -34,7 +34,7 @@ class SentimentClassifier(Protocol):
     """Reads pairs; a pair's answer does not depend on what shares its batch.
 
     `tokenise` and `forward` are the two halves of `classify`, apart so that a pipeline can overlap
-    them in threads. All three may be called from any thread; `forward` from one at a time.
+    them in threads. All three may be called from any thread; `forward` from `forwards_at_once`.
     """
 
     @property
@@ -44,6 +44,10 @@ class SentimentClassifier(Protocol):
     @property
     def token_budget(self) -> int:
         """The most padded tokens (rows × longest row) that one `forward` should be given."""
+
+    @property
+    def forwards_at_once(self) -> int:
+        """How many threads should call `forward` at the same time, each with its batch."""
 
     def tokenise(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
         """Encode each pair, in order."""
@@ -64,12 +68,15 @@ def load_classifier(
     token_budget: int | None = None,
     device: str | None = None,
     compile_model: bool = False,
+    batch_a_thread: bool = False,
 ) -> SentimentClassifier:
     """Load a checkpoint (a folder, a hub name, or None: the bundled one) into an engine.
 
     `auto` is torch where there is CUDA, else ONNX Runtime; a checkpoint without `model.onnx` is
     read with torch. `threads` are those of one forward pass on a CPU (None: the library's own
-    choice); `device` and `compile_model` concern torch alone. Raises CheckpointError.
+    choice); with `batch_a_thread` the ONNX engine gives each a batch of its own, for callers that
+    keep `forwards_at_once` of them busy. `device` and `compile_model` concern torch alone. Raises
+    CheckpointError.
     """
     if engine == "stub":
         return StubClassifier()
@@ -84,7 +91,11 @@ def load_classifier(
         from undertone_models.onnx_classifier import OnnxClassifier
 
         return OnnxClassifier(
-            checkpoint, threads=threads, max_tokens=max_tokens, token_budget=token_budget
+            checkpoint,
+            threads=threads,
+            max_tokens=max_tokens,
+            token_budget=token_budget,
+            batch_a_thread=batch_a_thread,
         )
     require_torch("engine torch")
     from undertone_models.torch_classifier import TorchClassifier

@@ -17,8 +17,6 @@ from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
 # Scoring starts threads, and a fork after the tokenizer's own pool has started would hang.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-PAD_TO_MULTIPLE = 8
-
 
 class EncodedBatch(NamedTuple):
     """A padded batch: three int64 arrays of shape (rows, longest)."""
@@ -55,10 +53,10 @@ class PairEncoder:
         return [EncodedPair(encoding.ids, encoding.type_ids) for encoding in encodings]
 
 
-def padded(pairs: Sequence[EncodedPair], pad_id: int) -> EncodedBatch:
-    """Pad to the longest pair, rounded up so that few different shapes occur."""
+def padded(pairs: Sequence[EncodedPair], pad_id: int, multiple: int = 1) -> EncodedBatch:
+    """Pad to the longest pair, rounded up to a multiple where a device likes few shapes."""
     longest = max(len(pair.ids) for pair in pairs)
-    width = -(-longest // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+    width = -(-longest // multiple) * multiple
     shape = (len(pairs), width)
     ids = np.full(shape, pad_id, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)

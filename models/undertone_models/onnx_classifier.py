@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,15 +29,20 @@ class OnnxClassifier:
         threads: int | None = None,
         max_tokens: int | None = None,
         token_budget: int | None = None,
+        batch_a_thread: bool = False,
     ) -> None:
-        """`threads` are those of one forward pass (None: one a physical core)."""
+        """`threads` are those of one forward pass (None: one a physical core).
+
+        With `batch_a_thread` as many forward passes run at once instead, each in one thread.
+        """
         self.name = checkpoint.name
+        self.forwards_at_once = threads or os.cpu_count() or 1 if batch_a_thread else 1
         self.token_budget = token_budget or DEFAULT_TOKEN_BUDGET
         self._checkpoint = checkpoint
         self._encoder = PairEncoder(
             checkpoint.tokenizer(), checkpoint.limited(max_tokens), checkpoint.target_markers
         )
-        self._session = _session(checkpoint, threads)
+        self._session = _session(checkpoint, 1 if batch_a_thread else threads)
         self._inputs = {value.name for value in self._session.get_inputs()}
 
     def tokenise(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
@@ -58,7 +64,8 @@ class OnnxClassifier:
 
     def classify(self, pairs: Sequence[Pair]) -> FloatArray:
         """Probabilities of all pairs, in their order."""
-        return forward_packed(self.tokenise(pairs), self.token_budget, self.forward)
+        encoded = self.tokenise(pairs)
+        return forward_packed(encoded, self.token_budget, self.forward, self.forwards_at_once)
 
 
 def _session(checkpoint: Checkpoint, threads: int | None) -> onnxruntime.InferenceSession:

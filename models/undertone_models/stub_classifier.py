@@ -48,6 +48,7 @@ class StubClassifier:
     """
 
     name = "stub@1"
+    forwards_at_once = 1
 
     def __init__(
         self,

@@ -7,17 +7,20 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
-from undertone_models.batching import forward_packed
+from undertone_models.batching import pack
 from undertone_models.checkpoint import Checkpoint, CheckpointError
 from undertone_models.encoding import PairEncoder, padded, probabilities
-from undertone_models.pairs import EncodedPair, FloatArray, Pair
+from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
 
 CUDA_TOKEN_BUDGET = 65_536
 CPU_TOKEN_BUDGET = 2048
+# Few widths: compiled kernels and tensor cores like them.
+CUDA_WIDTH_MULTIPLE = 8
 
 
 class TorchClassifier:
@@ -57,6 +60,9 @@ class TorchClassifier:
         if compile_model and on_cuda:
             self._model = torch.compile(self._model, dynamic=True)
         self._lock = threading.Lock()
+        self._width_multiple = CUDA_WIDTH_MULTIPLE if on_cuda else 1
+        # While the device works on one batch, another is padded, copied and launched.
+        self.forwards_at_once = 2 if on_cuda else 1
 
     def tokenise(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
         """Encode each pair, in order."""
@@ -64,21 +70,34 @@ class TorchClassifier:
 
     def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
         """Probabilities of one batch, shape (n, 3)."""
-        ids, mask, type_ids = padded(batch, self._checkpoint.pad_id)
+        return self._probabilities(self._launched(batch))
+
+    def classify(self, pairs: Sequence[Pair]) -> FloatArray:
+        """Probabilities of all pairs, in their order; the device is waited for once, at the end."""
+        encoded = self.tokenise(pairs)
+        result = np.empty((len(encoded), len(LABELS)), dtype=np.float32)
+        batches = pack([len(pair.ids) for pair in encoded], self.token_budget)
+        launched = [self._launched([encoded[index] for index in batch]) for batch in batches]
+        for batch, logits in zip(batches, launched, strict=True):
+            result[batch] = self._probabilities(logits)
+        return result
+
+    def _launched(self, batch: Sequence[EncodedPair]) -> torch.Tensor:
+        """The logits of one batch, which a CUDA device may still be working on."""
+        ids, mask, type_ids = padded(batch, self._checkpoint.pad_id, self._width_multiple)
         inputs = {"input_ids": self._moved(ids), "attention_mask": self._moved(mask)}
         if self._reads_type_ids:
             inputs["token_type_ids"] = self._moved(type_ids)
         with self._lock, torch.inference_mode():
-            logits = self._model(**inputs).logits
+            logits: torch.Tensor = self._model(**inputs).logits
+        return logits
+
+    def _probabilities(self, logits: torch.Tensor) -> FloatArray:
         return probabilities(
             logits.float().cpu().numpy(),
             self._checkpoint.label_columns,
             self._checkpoint.calibration,
         )
-
-    def classify(self, pairs: Sequence[Pair]) -> FloatArray:
-        """Probabilities of all pairs, in their order."""
-        return forward_packed(self.tokenise(pairs), self.token_budget, self.forward)
 
     def _moved(self, array: Any) -> torch.Tensor:
         tensor = torch.from_numpy(array)

@@ -36,6 +36,24 @@ class Handoff(Generic[T]):
             self._changed.notify_all()
             return True
 
+    def put_all(self, items: Sequence[T]) -> bool:
+        """Add items in their order, waiting whenever the queue is full; False once it is closed.
+
+        Who takes is woken once for as many as fit, not once an item.
+        """
+        added = 0
+        with self._changed:
+            while added < len(items):
+                while len(self._items) >= self._limit and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return False
+                room = self._limit - len(self._items)
+                self._items.extend(items[added : added + room])
+                added += room
+                self._changed.notify_all()
+        return True
+
     def offer(self, items: Sequence[T]) -> bool:
         """Add all the items, or none where they do not fit or the queue is closed; never waits."""
         with self._changed:
@@ -45,10 +63,11 @@ class Handoff(Generic[T]):
             self._changed.notify_all()
             return True
 
-    def take(self, most: int, linger_seconds: float = 0.0) -> list[T]:
+    def take(self, most: int, linger_seconds: float = 0.0, takers: int = 1) -> list[T]:
         """At least one item, at most `most`, oldest first; none once closed and empty.
 
-        `linger_seconds` is waited for more only where the queue was empty at the call.
+        `linger_seconds` is waited for more only where the queue was empty at the call. Where there
+        are several takers, each leaves the others their share of what has queued.
         """
         with self._changed:
             idle = not self._items
@@ -58,7 +77,8 @@ class Handoff(Generic[T]):
                 self._changed.wait_for(
                     lambda: len(self._items) >= most or self._closed, linger_seconds
                 )
-            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            share = -(-len(self._items) // takers)
+            taken = [self._items.popleft() for _ in range(min(most, share))]
             self._changed.notify_all()
             return taken
 

@@ -84,7 +84,7 @@ def _field_names(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields)
 
 
-def trusted(model: type[Model], **values: Any) -> Model:
+def trusted(model: type[Model], /, **values: Any) -> Model:
     """A model from values that are right by construction, without validation.
 
     For the few records that a core makes several times a mention: a quarter of the cost of
@@ -232,6 +232,14 @@ class Mention(Record):
     model: str
     raw: RawPosition
     scored_at: Instant
+
+    def to_json(self) -> bytes:
+        """The same bytes as any record's, made at a third of the cost: the scorer's hot path."""
+        document = {name: value for name, value in self.__dict__.items() if value is not None}
+        for name in ("published_at", "ingested_at", "scored_at"):
+            document[name] = format_instant(document[name])
+        document["raw"] = self.raw.__dict__
+        return _encode({"schema": self.SCHEMA, **document})
 
 
 class Progress(Record):

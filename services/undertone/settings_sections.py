@@ -130,8 +130,8 @@ class ModelSettings(ConfigSection):
     """`auto`: torch where there is CUDA, else ONNX; `stub`: a word list, for tests"""
     threads: int = Field(default=2, ge=1, le=256)
     """of the CPU"""
-    token_budget: int = Field(default=2048, ge=64)
-    """tokens in a batch, padding included"""
+    token_budget: int | None = Field(default=None, ge=64)
+    """tokens in a batch, padding included; none is the engine's own choice"""
     max_tokens: int = Field(default=128, ge=16, le=4096)
     """of one text with its target"""
     cache_entries: int = Field(default=100_000, ge=0)

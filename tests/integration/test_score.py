@@ -324,6 +324,45 @@ def test_every_message_is_accounted_for(broker: EmbeddedBroker, prefix: str) -> 
     assert sum(samples(registry, "messages_total").values()) == len(records)
 
 
+def test_the_model_is_changed_while_messages_come(broker: EmbeddedBroker, prefix: str) -> None:
+    settings = recorded_settings(broker, prefix)
+    first, second = Versioned("1", delay_seconds=0.01, token_budget=64), Versioned("2")
+    records = send_raw(settings, range(600))
+    registry = CollectorRegistry()
+    service = ScoreService(settings, watchlist(), first, registry, limits=Limits(records=100))
+    thread = threading.Thread(target=service.run, daemon=True)
+    with closing(Log(settings)) as log:
+        thread.start()
+        try:
+            log.read_until(lambda log: len(log.mentions) >= 50)
+            service.change_models(lambda: {"default": second}).join(30)
+            log.read_until(Log.is_complete)
+        finally:
+            service.stop()
+            thread.join(60)
+        assert log.applied() == expected_mentions(records, settings)
+        by_place: dict[tuple[str, int], list[str]] = {}
+        for mention in log.mentions:
+            by_place.setdefault((mention.raw.topic, mention.raw.partition), []).append(
+                mention.model
+            )
+    models = [model for models in by_place.values() for model in models]
+    assert set(models) == {"stub@1", "stub@2"}
+    assert all(models == sorted(models) for models in by_place.values())
+
+
+class Versioned(StubClassifier):
+    """The stub under another version."""
+
+    def __init__(self, version: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._version = version
+
+    @property
+    def name(self) -> str:
+        return f"stub@{self._version}"
+
+
 def test_malformed_records_are_kept_as_dead_letters(broker: EmbeddedBroker, prefix: str) -> None:
     settings = recorded_settings(broker, prefix)
     records = send_raw(settings, range(120))

@@ -61,3 +61,35 @@ def test_an_offer_is_taken_whole_or_not_at_all() -> None:
     assert queue.take(9) == [1, 2, 3]
     queue.close()
     assert not queue.offer([4])
+
+
+def test_several_are_put_in_order_as_room_comes() -> None:
+    queue: Handoff[int] = Handoff(2)
+    putter = threading.Thread(target=lambda: queue.put_all([1, 2, 3, 4, 5]), daemon=True)
+    putter.start()
+    taken: list[int] = []
+    while len(taken) < 5:
+        some = queue.take(9)
+        assert len(some) <= 2
+        taken += some
+    putter.join(10)
+    assert taken == [1, 2, 3, 4, 5]
+
+
+def test_closing_ends_the_putting_of_several() -> None:
+    queue: Handoff[int] = Handoff(1)
+    answers: list[bool] = []
+    putter = threading.Thread(target=lambda: answers.append(queue.put_all([1, 2])), daemon=True)
+    putter.start()
+    queue.close()
+    putter.join(10)
+    assert answers == [False]
+    assert queue.put_all([])
+
+
+def test_each_of_several_takers_leaves_the_others_their_share() -> None:
+    queue: Handoff[int] = Handoff(10)
+    queue.put_all([1, 2, 3, 4, 5])
+    assert [queue.take(9, takers=2) for _ in range(3)] == [[1, 2, 3], [4], [5]]
+    queue.put_all([6, 7, 8, 9])
+    assert queue.take(1, takers=2) == [6]

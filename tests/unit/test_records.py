@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import orjson
 import pytest
@@ -14,9 +15,11 @@ from undertone.records import (
     EARLIEST_MS,
     LATEST_MS,
     TEXT_LIMIT_BYTES,
+    Kind,
     Mention,
     Progress,
     RawMessage,
+    Record,
     Severity,
     format_instant,
     parse_instant,
@@ -166,3 +169,21 @@ def test_the_schema_of_a_record_is_read() -> None:
 def test_a_record_without_a_schema_is_refused(data: bytes) -> None:
     with pytest.raises(RecordError):
         schema_of(data)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "url": st.none() | st.text(max_size=20),
+            "audience": st.none() | st.integers(0, 10**9),
+            "published_at": st.integers(0, 4_000_000_000_000),
+            "kind": st.sampled_from(list(Kind)),
+            "p_negative": st.none() | st.floats(0, 1),
+            "relevance": st.floats(0, 1),
+            "excerpt": st.text(max_size=280),
+        }
+    )
+)
+def test_a_mention_is_written_as_any_record(fields: dict[str, Any]) -> None:
+    mention = Mention.model_validate({**MENTION, **fields})
+    assert mention.to_json() == Record.to_json(mention)

@@ -185,6 +185,7 @@ def models_of(given: Input, settings: Settings) -> dict[str, Model]:
             threads=options.threads,
             max_tokens=options.max_tokens,
             token_budget=options.token_budget,
+            batch_a_thread=True,
         )
 
     models = {}

@@ -83,6 +83,7 @@ def command(
                 threads=settings.model.threads,
                 max_tokens=settings.model.max_tokens,
                 token_budget=settings.model.token_budget,
+                batch_a_thread=True,
             )
             for path in dict.fromkeys(paths.values())
         }

@@ -27,6 +27,8 @@ class ScoreCache:
 
     def get(self, pair: Pair) -> Scores | None:
         """The scores of a pair, if it has been read lately."""
+        if self._entries <= 0:
+            return None
         key = pair_key(self._model, pair)
         with self._lock:
             scores = self._scores.get(key)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from kafka import KafkaProducer
@@ -78,13 +79,12 @@ class Delivery:
         *,
         names: TopicNames,
         mentions_partitions: int,
-        models: Mapping[str, str],
         wall_ms: Callable[[], int],
     ) -> None:
-        """`models` says for each route who reads it: name@version."""
         self._sender, self._metrics, self._source = sender, metrics, source
-        self._names, self._models, self._wall_ms = names, models, wall_ms
+        self._names, self._wall_ms = names, wall_ms
         self._partitions = mentions_partitions
+        self._sent: Counter[MentionStatus] = Counter()
         self._partition_of = lru_cache(maxsize=100_000)(partition_of)
 
     def step(self) -> bool:
@@ -95,7 +95,10 @@ class Delivery:
             if not job.ledger.dropped:
                 self._finish(job)
                 self._send_ready(job)
-        self._metrics.stage_seconds.labels("produce").inc(time.perf_counter() - started)
+        for status, count in self._sent.items():
+            self._metrics.mentions.labels(status).inc(count)
+        self._sent.clear()
+        self._metrics.worked("produce", started, (job.read_at for job in jobs))
         return bool(jobs)
 
     def _send_ready(self, job: Job) -> None:
@@ -115,7 +118,8 @@ class Delivery:
             job.entry.finish(None)  # a tick
 
     def _finish_mentions(self, job: Job, reading: Reading) -> Reading | Rejected:
-        record = job.record
+        record, model = job.record, job.model
+        assert model is not None
         try:
             mentions = mentions_of(
                 reading,
@@ -123,7 +127,7 @@ class Delivery:
                 job.scores,
                 ingested_at=job.entry.ingested_at,
                 scored_at=self._wall_ms(),
-                model=self._models[reading.route],
+                model=model.classifier.name,
             )
             output = [self._outgoing(mention) for mention in mentions]
         except MemoryError:
@@ -131,9 +135,8 @@ class Delivery:
         except Exception as error:
             return Rejected(f"{type(error).__name__}: {error}", "score")
         scored = sum(mention.status is MentionStatus.SCORED for mention in mentions)
-        for status, count in (("scored", scored), ("unscored", len(mentions) - scored)):
-            if count:
-                self._metrics.mentions.labels(status).inc(count)
+        self._sent[MentionStatus.SCORED] += scored
+        self._sent[MentionStatus.UNSCORED] += len(mentions) - scored
         outcome = Outcome.SCORED if scored else Outcome.UNSCORED
         job.entry.finish(outcome, mentions=len(mentions), output=output)
         return reading

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
         self._committed: dict[TopicPartition, int] = {}
         self._answered_at = clocks.monotonic()
         self._joined, self._answers = False, True
+        self._paused_at: float | None = None
         self.advanced = False
         """Whether some `complete_until` advanced since it was last set to False."""
 
@@ -146,17 +148,24 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
     def pause_or_resume(self) -> None:
         """Read no more while too much is in flight, and again once half of it is done."""
         records, held_bytes, limits = self.in_flight, self.in_flight_bytes, self._limits
+        now = self._clocks.monotonic()
+        if self._paused_at is not None:
+            self._metrics.paused_seconds.inc(now - self._paused_at)
+            self._paused_at = now
+        self._metrics.in_flight.set(records)
         if records >= limits.records or held_bytes >= limits.record_bytes:
             self.pause()
+            self._paused_at = now
         elif records <= limits.records // 2 and held_bytes <= limits.record_bytes // 2:
+            self._paused_at = None
             self._consumer.resume(*self._consumer.paused())
 
     def settle(self) -> None:
         """Move past all that is acknowledged."""
         for partition, held in self._held.items():
-            for entry in held.ledger.settle():
-                if entry.outcome is not None:
-                    self._metrics.messages.labels(partition.topic, entry.outcome).inc()
+            outcomes = Counter(entry.outcome for entry in held.ledger.settle() if entry.outcome)
+            for outcome, count in outcomes.items():
+                self._metrics.messages.labels(partition.topic, outcome).inc(count)
             totals = held.ledger.totals
             if held.watermark.settle(held.ledger.next_offset, totals.greatest_ms):
                 self.advanced = True

@@ -16,7 +16,7 @@ import xxhash
 
 from undertone.errors import RecordError
 from undertone.field_mapping import mapping_for
-from undertone.records import Mention, MentionStatus, RawMessage, RawPosition
+from undertone.records import Mention, MentionStatus, RawMessage, RawPosition, trusted
 from undertone.scoring.fingerprint import fingerprint
 from undertone.scoring.routing import LanguageRouter
 from undertone.scoring.windows import excerpt, windows_around
@@ -186,7 +186,8 @@ def mentions_of(
         probabilities = weighted_mean([(scores[pair], weight) for pair, weight in draft.parts])
         negative, neutral, positive = probabilities or (None, None, None)
         mentions.append(
-            Mention(
+            trusted(
+                Mention,
                 message_id=message.id or f"{position.topic}-{position.partition}-{position.offset}",
                 subject=draft.subject,
                 target=draft.target,
@@ -215,6 +216,9 @@ def mentions_of(
 
 def weighted_mean(parts: Sequence[tuple[Scores | None, float]]) -> Scores | None:
     """The mean of the parts that were read, in thousandths that sum to one; None without any."""
+    if len(parts) == 1 and parts[0][1] == 1.0:  # nearly always; to the bit what follows would give
+        scores = parts[0][0]
+        return None if scores is None else in_thousandths(scores)
     read = [(scores, weight) for scores, weight in parts if scores is not None]
     total = math.fsum(weight for _, weight in read)
     if total <= 0:

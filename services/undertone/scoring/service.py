@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Protocol
@@ -22,9 +22,9 @@ from prometheus_client import CollectorRegistry
 from undertone.errors import BrokerError, UndertoneError
 from undertone.handoff import Handoff
 from undertone.records import Progress
-from undertone.scoring.cache import ScoreCache
 from undertone.scoring.delivery import Delivery, Sender, progress_records
 from undertone.scoring.metrics import ScoreMetrics
+from undertone.scoring.model_changes import ModelChanges
 from undertone.scoring.partitions import (
     DEFAULT_LIMITS,
     SYSTEM_CLOCKS,
@@ -100,6 +100,7 @@ class ScoreService:
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
         self._to_decode: Handoff[Job] = Handoff(UNBOUNDED)
         self._to_send: Handoff[Job] = Handoff(UNBOUNDED)
+        self._changes = ModelChanges(self._metrics, settings.model.cache_entries)
         self._lanes = self._lanes_of({DEFAULT_MODEL: classifier, **(by_language or {})})
         lanes = set(self._lanes.values())
         self._queues: dict[str, list[Handoff[Any]]] = {
@@ -113,8 +114,7 @@ class ScoreService:
         """A lane for each route; routes that are read by the same checkpoint share one."""
         by_name = {
             classifier.name: Lane(
-                classifier,
-                ScoreCache(classifier.name, self._settings.model.cache_entries),
+                self._changes.model_of(classifier),
                 Handoff(self._limits.pairs),
                 Handoff(self._limits.pairs),
             )
@@ -125,6 +125,15 @@ class ScoreService:
     def stop(self) -> None:
         """End `run` soon: finish what is in flight, commit, leave the group."""
         self._stopping.set()
+
+    def change_models(
+        self, load: Callable[[], Mapping[str, SentimentClassifier]]
+    ) -> threading.Thread:
+        """Load classifiers by route (`default`, a language) in a thread, and score with them.
+
+        What `load` raises leaves the old ones at work and is logged. Returns the thread.
+        """
+        return self._changes.begin(self._lanes, load)
 
     def run(self) -> None:
         """Read, score and send until stopped. Raises BrokerError, TopicError or the first fault."""
@@ -177,8 +186,7 @@ class ScoreService:
             consumer.subscribe(list(self._topics), listener=partitions)
             while not self._stopping.is_set():
                 self._take_up_changes()
-                for job in partitions.poll(self._limits.poll_ms):
-                    self._to_decode.put(job)
+                self._to_decode.put_all(list(partitions.poll(self._limits.poll_ms)))
                 self._raise_fault()
                 self._keep_up(partitions, sender)
                 partitions.pause_or_resume()
@@ -207,13 +215,13 @@ class ScoreService:
             self._to_send,
             names=self._names,
             mentions_partitions=self._settings.mentions_partitions,
-            models=self._model_names,
             wall_ms=self._clocks.wall_ms,
         )
         steps = [("decode", decoding.step)]
         for lane in set(self._lanes.values()):
             steps.append(("tokenise", Tokenising(lane, metrics).step))
-            steps.append(("forward", Forwarding(lane, metrics, self._to_send).step))
+            for _ in range(lane.model.classifier.forwards_at_once):
+                steps.append(("forward", Forwarding(lane, metrics, self._to_send).step))
         steps.append(("produce", delivery.step))
         stages = [Stage(name, step, self._note_fault) for name, step in steps]
         for stage in stages:
@@ -222,7 +230,7 @@ class ScoreService:
 
     @property
     def _model_names(self) -> dict[str, str]:
-        return {route: lane.classifier.name for route, lane in self._lanes.items()}
+        return {route: lane.model.classifier.name for route, lane in self._lanes.items()}
 
     def _keep_up(self, partitions: OwnedPartitions, sender: Sender) -> None:
         """Settle, commit and publish whatever is due."""

@@ -1,14 +1,14 @@
 """The overlapping threads of scoring: decode and match ‖ tokenise ‖ forward ‖ (produce).
 
 Each takes what has queued while it was busy. They hand on jobs; only `forward` writes scores into
-them, so that no job is touched by two threads at once.
+them, and where a lane has several forward threads, one of them at a time.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -34,34 +34,50 @@ LOOKAHEAD_PAIRS = 512
 LINGER_SECONDS = 0.002
 
 
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A classifier, and the scores that it gave lately."""
+
+    classifier: SentimentClassifier
+    cache: ScoreCache
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """One raw record on its way through the stages."""
+    """One raw record on its way through the stages. All of its pairs are read by one `model`."""
 
     ledger: Ledger
     entry: Entry
     record: RawRecord
+    model: Model | None = None
     reading: Tick | Rejected | Reading | None = None
     scores: dict[Pair, Scores | None] = field(default_factory=dict)
     missing: int = 0
+    read_at: float = field(default_factory=time.perf_counter)
 
 
 class ToScore(NamedTuple):
     """A tokenised pair and the jobs that wait for it; None where the tokeniser failed."""
 
+    model: Model
     pair: Pair
     encoded: EncodedPair | None
     jobs: list[Job]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Lane:
-    """One model's own way through the pipeline: its queues, its cache; no batch mixes models."""
+    """One model's own way through the pipeline; no batch mixes models.
 
-    classifier: SentimentClassifier
-    cache: ScoreCache
+    `model` may be set at any time: what is decoded from then on is read by it, what is on its way
+    by the one before.
+    """
+
+    model: Model
     to_tokenise: Handoff[Job]
     to_forward: Handoff[ToScore]
+    resolving: threading.Lock = field(default_factory=threading.Lock)
+    """Held while answers are written into jobs."""
 
 
 class Stage(threading.Thread):
@@ -107,10 +123,18 @@ class Decoding:
         """Read what has queued."""
         jobs = self._source.take(DECODE_RECORDS)
         started = time.perf_counter()
-        ready = [(job, self._read(job)) for job in jobs if not job.ledger.dropped]
-        self._metrics.stage_seconds.labels("decode").inc(time.perf_counter() - started)
-        for job, lane in ready:
-            (self._done if lane is None else lane.to_tokenise).put(job)
+        ready: dict[Handoff[Job], list[Job]] = {}
+        for job in jobs:
+            if not job.ledger.dropped:
+                lane = self._read(job)
+                queue = self._done if lane is None else lane.to_tokenise
+                ready.setdefault(queue, []).append(job)
+        requests = self._metrics.cache_requests
+        requests.labels("hit").inc(sum(len(job.scores) for job in jobs))
+        requests.labels("miss").inc(sum(job.missing for job in jobs))
+        self._metrics.worked("decode", started, (job.read_at for job in jobs))
+        for queue, several in ready.items():
+            queue.put_all(several)
         return bool(jobs)
 
     def _read(self, job: Job) -> Lane | None:
@@ -119,18 +143,15 @@ class Decoding:
         if not isinstance(reading, Reading):
             return None
         lane = self._lanes[reading.route]
+        job.model = model = lane.model
         if reading.ignored_tags:
             self._metrics.ignored_tags.inc(reading.ignored_tags)
         for pair in reading.pairs:
-            scores = lane.cache.get(pair)
+            scores = model.cache.get(pair)
             if scores is None:
                 job.missing += 1
             else:
                 job.scores[pair] = scores
-        if job.scores:
-            self._metrics.cache_requests.labels("hit").inc(len(job.scores))
-        if job.missing:
-            self._metrics.cache_requests.labels("miss").inc(job.missing)
         return lane if job.missing else None
 
 
@@ -138,7 +159,7 @@ class Tokenising:
     """Pairs → tokens; a pair that several jobs wait for is tokenised and scored once."""
 
     def __init__(self, lane: Lane, metrics: ScoreMetrics) -> None:
-        self._classifier, self._metrics = lane.classifier, metrics
+        self._metrics = metrics
         self._source, self._to_forward = lane.to_tokenise, lane.to_forward
         self._failures = FailureLog("tokenise")
 
@@ -146,63 +167,89 @@ class Tokenising:
         """Tokenise what has queued."""
         jobs = self._source.take(TOKENISE_JOBS)
         started = time.perf_counter()
-        wanted: dict[Pair, list[Job]] = {}
+        wanted: dict[Model, dict[Pair, list[Job]]] = {}
         for job in jobs:
-            if isinstance(job.reading, Reading) and not job.ledger.dropped:
+            if isinstance(job.reading, Reading) and job.model and not job.ledger.dropped:
+                waiting = wanted.setdefault(job.model, {})
                 for pair in job.reading.pairs:
                     if pair not in job.scores:
-                        wanted.setdefault(pair, []).append(job)
-        encoded = bisected(self._classifier.tokenise, list(wanted), self._failures.note)
-        self._metrics.stage_seconds.labels("tokenise").inc(time.perf_counter() - started)
-        for (pair, waiting), tokens in zip(wanted.items(), encoded, strict=True):
-            self._to_forward.put(ToScore(pair, tokens, waiting))
+                        waiting.setdefault(pair, []).append(job)
+        ready = [item for model, waiting in wanted.items() for item in self._encode(model, waiting)]
+        self._metrics.worked("tokenise", started, (job.read_at for job in jobs))
+        self._to_forward.put_all(ready)
         return bool(jobs)
+
+    def _encode(self, model: Model, waiting: Mapping[Pair, list[Job]]) -> list[ToScore]:
+        encoded = bisected(model.classifier.tokenise, list(waiting), self._failures.note)
+        return [
+            ToScore(model, pair, tokens, jobs)
+            for (pair, jobs), tokens in zip(waiting.items(), encoded, strict=True)
+        ]
 
 
 class Forwarding:
-    """Tokens → scores, in batches of like length within the model's token budget."""
+    """Tokens → scores, in batches of like length within the model's token budget.
+
+    A lane may have several of these, each in its thread.
+    """
 
     def __init__(self, lane: Lane, metrics: ScoreMetrics, done: Handoff[Job]) -> None:
-        self._classifier, self._cache, self._metrics = lane.classifier, lane.cache, metrics
-        self._source, self._done = lane.to_forward, done
+        self._metrics, self._source, self._done = metrics, lane.to_forward, done
+        self._resolving, self._takers = lane.resolving, lane.model.classifier.forwards_at_once
         self._failures = FailureLog("forward")
 
     def step(self) -> bool:
         """Pack and score what has queued; each batch's jobs are handed on at once."""
-        items = self._source.take(LOOKAHEAD_PAIRS, LINGER_SECONDS)
-        wanted = [item for item in items if not all(job.ledger.dropped for job in item.jobs)]
-        readable = [(item, item.encoded) for item in wanted if item.encoded is not None]
-        for item in wanted:
+        items = self._source.take(LOOKAHEAD_PAIRS, LINGER_SECONDS, self._takers)
+        by_model: dict[Model, list[tuple[ToScore, EncodedPair]]] = {}
+        unreadable: list[tuple[ToScore, Scores | None]] = []
+        for item in items:
+            if all(job.ledger.dropped for job in item.jobs):
+                continue
             if item.encoded is None:
-                self._resolve(item, None)
-        lengths = [len(encoded.ids) for _, encoded in readable]
-        for batch in pack(lengths, self._classifier.token_budget):
-            padded = len(batch) * max(lengths[index] for index in batch)
-            self._metrics.batch_fill.set(sum(lengths[index] for index in batch) / max(1, padded))
-            for item, scores in self._score([readable[index] for index in batch]):
-                self._resolve(item, scores)
+                unreadable.append((item, None))
+            else:
+                by_model.setdefault(item.model, []).append((item, item.encoded))
+        self._resolve(unreadable)
+        for model, readable in by_model.items():
+            lengths = [len(encoded.ids) for _, encoded in readable]
+            for batch in pack(lengths, model.classifier.token_budget):
+                self._count_tokens([lengths[index] for index in batch])
+                self._resolve(self._score(model, [readable[index] for index in batch]))
         return bool(items)
 
+    def _count_tokens(self, lengths: Sequence[int]) -> None:
+        real, processed = sum(lengths), len(lengths) * max(lengths)
+        self._metrics.batch_fill.set(real / max(1, processed))
+        self._metrics.tokens.labels("real").inc(real)
+        self._metrics.tokens.labels("padding").inc(processed - real)
+
     def _score(
-        self, batch: Sequence[tuple[ToScore, EncodedPair]]
+        self, model: Model, batch: Sequence[tuple[ToScore, EncodedPair]]
     ) -> list[tuple[ToScore, Scores | None]]:
         started = time.perf_counter()
         rows = bisected(
-            lambda part: self._classifier.forward([encoded for _, encoded in part]).tolist(),
+            lambda part: model.classifier.forward([encoded for _, encoded in part]).tolist(),
             batch,
             self._failures.note,
         )
-        self._metrics.stage_seconds.labels("forward").inc(time.perf_counter() - started)
+        self._metrics.worked(
+            "forward", started, (job.read_at for item, _ in batch for job in item.jobs)
+        )
         return [
             (item, None if row is None else valid_scores(row))
             for (item, _), row in zip(batch, rows, strict=True)
         ]
 
-    def _resolve(self, item: ToScore, scores: Scores | None) -> None:
-        if scores is not None:
-            self._cache.put(item.pair, scores)
-        for job in item.jobs:
-            job.scores[item.pair] = scores
-            job.missing -= 1
-            if job.missing == 0:
-                self._done.put(job)
+    def _resolve(self, answers: Iterable[tuple[ToScore, Scores | None]]) -> None:
+        finished: list[Job] = []
+        with self._resolving:
+            for item, scores in answers:
+                if scores is not None:
+                    item.model.cache.put(item.pair, scores)
+                for job in item.jobs:
+                    job.scores[item.pair] = scores
+                    job.missing -= 1
+                    if job.missing == 0:
+                        finished.append(job)
+        self._done.put_all(finished)

@@ -315,3 +315,22 @@ def test_a_scorer_whose_broker_does_not_answer_is_not_ready(scorer: Scorer) -> N
     scorer.consumer.ends = {}
     scorer.owned.claim_ends()
     assert scorer.owned.why_not_ready is None
+
+
+def test_back_pressure_is_counted_in_seconds() -> None:
+    scorer = Scorer(records=2)
+    scorer.assign()
+    scorer.poll()
+    jobs = scorer.poll(0, 1)
+    scorer.owned.pause_or_resume()
+    scorer.consumer.now += 3.0
+    scorer.owned.pause_or_resume()
+    assert scorer.registry.get_sample_value("undertone_score_in_flight_records") == 2
+    scorer.finish(jobs)
+    scorer.owned.settle()
+    scorer.consumer.now += 1.0
+    scorer.owned.pause_or_resume()
+    scorer.consumer.now += 9.0
+    scorer.owned.pause_or_resume()
+    assert scorer.registry.get_sample_value("undertone_score_paused_seconds_total") == 4.0
+    assert scorer.registry.get_sample_value("undertone_score_in_flight_records") == 0

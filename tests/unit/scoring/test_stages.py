@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.errors import KafkaTimeoutError
-from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
-from kafka.structs import TopicPartition
-from prometheus_client import CollectorRegistry
 
-from undertone.errors import BrokerError
-from undertone.handoff import Handoff
-from undertone.records import DeadLetter, Kind, Mention
-from undertone.scoring.cache import ScoreCache
-from undertone.scoring.delivery import Delivery, Sender
-from undertone.scoring.ledger import Ledger, Outgoing, Totals
-from undertone.scoring.metrics import ScoreMetrics
-from undertone.scoring.pipeline import RawRecord, Reader
-from undertone.scoring.routing import LanguageRouter
-from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Tokenising
-from undertone.settings import RawTopic
-from undertone.transport.codec import partition_of, tick_headers
-from undertone.transport.topics import TopicNames
-from undertone.watchlist.matcher import Matcher
-from undertone.watchlist.subjects import Watchlist
-from undertone_models.classifier import EncodedPair, FloatArray, Pair, StubClassifier
-
-WATCHLIST = Watchlist.model_validate(
-    {
-        "subjects": [
-            {"id": "acme", "name": "Acme Corp", "terms": ["Acme"]},
-            {"id": "zenith", "name": "Zenith Air", "terms": ["Zenith"]},
-        ]
-    }
+from stepped_pipeline import (
+    MENTIONS_PARTITIONS,
+    FakeProducer,
+    Named,
+    Pipeline,
+    message,
 )
-TOPIC = RawTopic(name="t.news", kind=Kind.NEWS)
-MENTIONS_PARTITIONS = 3
+from undertone.errors import BrokerError
+from undertone.records import DeadLetter
+from undertone.scoring.delivery import Sender
+from undertone.scoring.ledger import Outgoing
+from undertone.transport.codec import partition_of, tick_headers
+from undertone_models.classifier import EncodedPair, FloatArray, Pair, StubClassifier
 
 
 class Poisoned(StubClassifier):
@@ -64,105 +44,6 @@ class Poisoned(StubClassifier):
         if any(666 in pair.ids for pair in batch):
             raise RuntimeError("cannot read")
         return super().forward(batch)
-
-
-class FakeProducer:
-    """Keeps what is sent; the test acknowledges or refuses."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.futures: list[FutureRecordMetadata] = []
-        self.forced = False
-        self._sender = self
-
-    def send(self, topic: str, **record: Any) -> FutureRecordMetadata:
-        place = TopicPartition(topic, record["partition"])
-        future = FutureRecordMetadata(FutureProduceResult(place), 0, 0, None, 0, 0, 0)
-        self.sent.append({"topic": topic, **record})
-        self.futures.append(future)
-        return future
-
-    def force_close(self) -> None:
-        self.forced = True
-
-    def acknowledge(self) -> None:
-        for future in self.futures:
-            if not future.is_done:
-                future.success(None)
-
-
-@dataclass
-class Pipeline:
-    """All stages, wired as the service wires them."""
-
-    classifier: Any
-    by_language: dict[str, Any] = field(default_factory=dict)
-    producer: FakeProducer = field(default_factory=FakeProducer)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    faults: list[BaseException] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        metrics = ScoreMetrics(self.registry)
-        self.ledger = Ledger("t.news", 0, 0, Totals())
-        self.source: Handoff[Job] = Handoff(10_000)
-        done: Handoff[Job] = Handoff(10_000)
-        lanes = {
-            route: Lane(
-                classifier, ScoreCache(classifier.name, 100), Handoff(10_000), Handoff(10_000)
-            )
-            for route, classifier in {"default": self.classifier, **self.by_language}.items()
-        }
-        router = LanguageRouter(self.by_language, lambda text: None if text.isascii() else "zh")
-        reader = Reader(Matcher(WATCHLIST), [TOPIC], {}, 64, router)
-        delivery = Delivery(
-            Sender(self.producer, self.faults.append),
-            metrics,
-            done,
-            names=TopicNames("t"),
-            mentions_partitions=MENTIONS_PARTITIONS,
-            models={route: lane.classifier.name for route, lane in lanes.items()},
-            wall_ms=lambda: 9000,
-        )
-        self.queues: list[Handoff[Any]] = [self.source]
-        self.steps: list[Callable[[], bool]] = [
-            Decoding(reader, lanes, metrics, source=self.source, done=done).step
-        ]
-        for lane in lanes.values():
-            self.queues += [lane.to_tokenise, lane.to_forward]
-            self.steps += [Tokenising(lane, metrics).step, Forwarding(lane, metrics, done).step]
-        self.queues.append(done)
-        self.steps.append(delivery.step)
-
-    def admit(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        record = RawRecord("t.news", 0, self.ledger.read_offset, 5000, value, headers)
-        entry = self.ledger.admit(record)
-        assert entry is not None
-        self.source.put(Job(self.ledger, entry, record))
-
-    def step(self, index: int) -> None:
-        if len(self.queues[index]):
-            self.steps[index]()
-
-    def finish(self) -> None:
-        while any(len(queue) for queue in self.queues):
-            for index in range(len(self.steps)):
-                self.step(index)
-        self.producer.acknowledge()
-        self.ledger.settle()
-
-    @property
-    def mentions(self) -> list[Mention]:
-        return [
-            Mention.from_json(each["value"])
-            for each in self.producer.sent
-            if each["topic"] == "t.mentions"
-        ]
-
-
-def message(text: str, **fields: str) -> bytes:
-    return json.dumps(
-        {"source": "wire", "published_at": "2026-01-31T09:30:00Z", "text": text} | fields
-    ).encode()
 
 
 KINDS = {
@@ -289,25 +170,6 @@ def test_the_first_refusal_closes_the_producer_and_is_the_fault() -> None:
     (fault,) = faults
     assert isinstance(fault, BrokerError)
     assert "expired" in str(fault)
-
-
-class Named(StubClassifier):
-    """A model of its own name, which keeps the texts of each batch that it is given."""
-
-    def __init__(self, name: str, token_budget: int) -> None:
-        super().__init__(token_budget=token_budget)
-        self._name = name
-        self.batches: list[int] = []
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
-        self.batches.append(len(batch))
-        rows = np.zeros((len(batch), 3), dtype=np.float32)
-        rows[:, 0 if self._name == "zh@1" else 2] = 1
-        return rows
 
 
 def test_each_language_has_its_model_and_no_batch_mixes_them() -> None:

@@ -46,8 +46,10 @@ def test_no_pair_is_longer_than_asked_for(text: str, target: str | None) -> None
     assert len(pair.type_ids) == len(pair.ids)
 
 
-def test_padding_is_masked_and_reaches_a_multiple_of_eight() -> None:
-    batch = padded([EncodedPair([7, 8, 9], [0, 0, 1]), EncodedPair([5] * 9, [0] * 9)], pad_id=4)
+def test_padding_is_masked_and_reaches_the_multiple_asked_for() -> None:
+    pairs = [EncodedPair([7, 8, 9], [0, 0, 1]), EncodedPair([5] * 9, [0] * 9)]
+    assert padded(pairs, pad_id=4).ids.shape == (2, 9)
+    batch = padded(pairs, pad_id=4, multiple=8)
     assert batch.ids.shape == batch.mask.shape == batch.type_ids.shape == (2, 16)
     assert batch.ids[0].tolist() == [7, 8, 9] + [4] * 13
     assert batch.mask.sum(axis=1).tolist() == [3, 9]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -36,11 +37,13 @@ SAYINGS = (
 PAIRS = [Pair(saying.format(subject), subject) for saying in SAYINGS for subject in SUBJECTS]
 
 
-@pytest.fixture(scope="module", params=["onnx", "torch", "stub"])
+@pytest.fixture(scope="module", params=["onnx", "onnx, a batch a thread", "torch", "stub"])
 def classifier(request: pytest.FixtureRequest) -> Iterator[SentimentClassifier]:
     if request.param == "torch":
         pytest.importorskip("torch", reason="torch is not installed (the extra `torch`)")
-        yield load_classifier("torch", threads=2, device="cpu")
+        yield load_classifier("torch", threads=2, device="cpu", token_budget=512)
+    elif request.param == "onnx, a batch a thread":
+        yield load_classifier("onnx", threads=2, batch_a_thread=True)
     else:
         yield load_classifier(request.param, threads=2)
 
@@ -69,6 +72,17 @@ def test_the_halves_of_classify_give_what_it_gives(classifier: SentimentClassifi
     some = PAIRS[:8]
     halves = classifier.forward(classifier.tokenise(some))
     np.testing.assert_allclose(halves, classifier.classify(some), atol=0.002)
+
+
+def test_forwards_at_once_give_what_one_after_the_other_gives(
+    classifier: SentimentClassifier,
+) -> None:
+    encoded = classifier.tokenise(PAIRS)
+    batches = [encoded[low : low + 10] for low in range(0, len(encoded), 10)]
+    one_by_one = [classifier.forward(batch) for batch in batches]
+    with ThreadPoolExecutor(max(2, classifier.forwards_at_once)) as threads:
+        at_once = list(threads.map(classifier.forward, batches))
+    np.testing.assert_array_equal(np.concatenate(at_once), np.concatenate(one_by_one))
 
 
 def test_odd_texts_are_read_too(classifier: SentimentClassifier) -> None:

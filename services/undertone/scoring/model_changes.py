@@ -1,0 +1,88 @@
+"""Another checkpoint without a stop: loaded beside the one at work, warmed, put in its place."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+
+from undertone.errors import ConfigurationError
+from undertone.scoring.cache import ScoreCache
+from undertone.scoring.metrics import ScoreMetrics
+from undertone.scoring.stages import Lane, Model
+from undertone_models.classifier import Pair, SentimentClassifier
+
+# Read once by each new classifier, so that what it sets up at its first passes is there before the
+# first message: one short pair, and several.
+WARMING = (Pair("Northbrae opens an office", "Northbrae"),) * 8
+
+log = logging.getLogger(__name__)
+
+
+class ModelChanges:
+    """Puts classifiers to work, at most one change at a time."""
+
+    def __init__(self, metrics: ScoreMetrics, cache_entries: int) -> None:
+        self._metrics, self._cache_entries = metrics, cache_entries
+        self._changing = threading.Lock()
+
+    def model_of(self, classifier: SentimentClassifier) -> Model:
+        """A classifier with a cache of its own, still empty."""
+        return Model(classifier, ScoreCache(classifier.name, self._cache_entries))
+
+    def begin(
+        self, lanes: Mapping[str, Lane], load: Callable[[], Mapping[str, SentimentClassifier]]
+    ) -> threading.Thread:
+        """`change` in a thread of its own, which is returned."""
+        thread = threading.Thread(
+            target=self.change, args=(lanes, load), name="score-model-change", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def change(
+        self, lanes: Mapping[str, Lane], load: Callable[[], Mapping[str, SentimentClassifier]]
+    ) -> bool:
+        """Load classifiers by route and let their lanes read by them; whether that was done.
+
+        Where anything fails all lanes keep what they have. A message is read whole by one model:
+        what has been decoded is finished by the one before.
+        """
+        with self._changing:
+            try:
+                loaded = load()
+                changed = _by_lane(lanes, loaded)
+                for classifier in changed.values():
+                    classifier.classify(WARMING[:1])
+                    classifier.classify(WARMING)
+            except Exception as error:  # whatever a checkpoint does, scoring goes on
+                self._metrics.model_changes.labels("refused").inc()
+                names = ", ".join(sorted({each.model.classifier.name for each in lanes.values()}))
+                log.error("the model was not changed, %s goes on: %s", names, error)
+                return False
+            for lane, classifier in changed.items():
+                before, lane.model = lane.model.classifier.name, self.model_of(classifier)
+                log.info("model changed: %s (before: %s)", classifier.name, before)
+            self._metrics.model_changes.labels("taken_up").inc()
+            return True
+
+
+def _by_lane(
+    lanes: Mapping[str, Lane], loaded: Mapping[str, SentimentClassifier]
+) -> dict[Lane, SentimentClassifier]:
+    """Raises ConfigurationError where the routes are others, or no longer share as they did."""
+    if loaded.keys() != lanes.keys():
+        raise ConfigurationError(
+            f"models: now for {', '.join(sorted(loaded))}, at the start for "
+            f"{', '.join(sorted(lanes))}",
+            hint="Start `undertone score` again: languages cannot be added or taken away at work.",
+        )
+    changed: dict[Lane, SentimentClassifier] = {}
+    for route, classifier in sorted(loaded.items()):
+        if changed.setdefault(lanes[route], classifier).name != classifier.name:
+            raise ConfigurationError(
+                f"models: {route} shared its checkpoint with another language at the start, and "
+                "now has one of its own",
+                hint="Start `undertone score` again.",
+            )
+    return changed
