@@ -63,7 +63,13 @@ class TorchClassifier:
         return self._encoder.encode(pairs)
 
     def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
-        """Probabilities of one batch, shape (n, 3)."""
+        """Probabilities of one batch, shape (n, 3). Raises MemoryError, also for the device's."""
+        try:
+            return self._forward(batch)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(_first_line(error)) from None
+
+    def _forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
         ids, mask, type_ids = padded(batch, self._checkpoint.pad_id)
         inputs = {"input_ids": self._moved(ids), "attention_mask": self._moved(mask)}
         if self._reads_type_ids:

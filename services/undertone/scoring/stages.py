@@ -25,7 +25,7 @@ from undertone.scoring.pipeline import (
 )
 from undertone.telemetry import FailureLog
 from undertone_models.answers import Scores, valid_scores
-from undertone_models.batching import bisected, pack
+from undertone_models.batching import HalvingBudget, bisected
 from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
 
 DECODE_RECORDS = 256
@@ -165,6 +165,7 @@ class Forwarding:
     def __init__(self, lane: Lane, metrics: ScoreMetrics, done: Handoff[Job]) -> None:
         self._classifier, self._cache, self._metrics = lane.classifier, lane.cache, metrics
         self._source, self._done = lane.to_forward, done
+        self._budget = HalvingBudget(lane.classifier.token_budget)
         self._failures = FailureLog("forward")
 
     def step(self) -> bool:
@@ -176,11 +177,14 @@ class Forwarding:
             if item.encoded is None:
                 self._resolve(item, None)
         lengths = [len(encoded.ids) for _, encoded in readable]
-        for batch in pack(lengths, self._classifier.token_budget):
+
+        def forward(batch: list[int]) -> None:
             padded = len(batch) * max(lengths[index] for index in batch)
             self._metrics.batch_fill.set(sum(lengths[index] for index in batch) / max(1, padded))
             for item, scores in self._score([readable[index] for index in batch]):
                 self._resolve(item, scores)
+
+        self._budget.run(lengths, forward)
         return bool(items)
 
     def _score(
