@@ -170,7 +170,8 @@ class Fleet:
     def _note_end(self, worker: Worker, status: int) -> None:
         cause = worker.cause or "by itself"
         self.endings.counts[f"{worker.service} {cause}: {status}"] += 1
-        expected = {"killed": (137,), "by itself": ()}.get(cause, (0,))
+        # 143: SIGTERM before it had come so far as to take it in hand.
+        expected = {"killed": (137,), "by itself": ()}.get(cause, (0, 143))
         if status not in expected:
             end = _tail(worker.process.log, 3)
             self.endings.unasked.append(f"{worker.process.name} {cause}, status {status}: {end}")

@@ -35,9 +35,10 @@ from chaos.outcome import Outcome, compare, outcome_of, told  # noqa: E402
 from chaos.schedule import FULL, SHORT, FaultClass, Form, schedule  # noqa: E402
 from chaos.store_disk import replays_on_a_full_disk  # noqa: E402
 from chaos.stream import SkewedStamps, chaos_stream  # noqa: E402
-from undertone.ingest.service import in_recorded_time, prepare_topics  # noqa: E402
+from undertone.ingest.service import in_recorded_time  # noqa: E402
 from undertone.settings import KafkaSettings, Settings  # noqa: E402
 from undertone.transport.embedded_broker import EmbeddedBroker  # noqa: E402
+from undertone.transport.raw_topics import prepare_topics  # noqa: E402
 
 FORMS = {form.name: form for form in (SHORT, FULL)}
 FINISH_SECONDS = 900.0
