@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,6 +14,8 @@ from undertone_models.pairs import LABELS, EncodedPair, FloatArray
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+log = logging.getLogger(__name__)
 
 
 def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
@@ -33,6 +37,37 @@ def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     if current:
         batches.append(current)
     return batches
+
+
+class HalvingBudget:
+    """A token budget that is halved, for good, each time a batch does not fit into memory."""
+
+    def __init__(self, token_budget: int) -> None:
+        self.token_budget = token_budget
+
+    def run(self, lengths: Sequence[int], forward: Callable[[list[int]], None]) -> None:
+        """Call `forward` with the row indices of each packed batch.
+
+        Where it raises MemoryError, the batch and all that follow are packed anew to half of what
+        it held, and tried again. Raises MemoryError where a row does not fit alone.
+        """
+        batches = deque(pack(lengths, self.token_budget))
+        while batches:
+            batch = batches.popleft()
+            try:
+                forward(batch)
+            except MemoryError:
+                if len(batch) == 1:
+                    raise
+                self.token_budget = len(batch) * max(lengths[index] for index in batch) // 2
+                log.warning(
+                    "memory ran out on a batch of %d: the token budget is %d from now on",
+                    len(batch),
+                    self.token_budget,
+                )
+                left = [*batch, *(index for later in batches for index in later)]
+                packed = pack([lengths[index] for index in left], self.token_budget)
+                batches = deque([left[place] for place in places] for places in packed)
 
 
 def forward_packed(

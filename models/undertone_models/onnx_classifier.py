@@ -17,6 +17,7 @@ from undertone_models.pairs import EncodedPair, FloatArray, Pair
 DEFAULT_TOKEN_BUDGET = 512
 # One node for a sum and its norm, which runs at a fifth of the speed of the two apart.
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
+OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
 
 
 class OnnxClassifier:
@@ -50,12 +51,17 @@ class OnnxClassifier:
         return self._encoder.encode(pairs)
 
     def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
-        """Probabilities of one batch, shape (n, 3)."""
+        """Probabilities of one batch, shape (n, 3). Raises MemoryError."""
         ids, mask, type_ids = padded(batch, self._checkpoint.pad_id)
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": type_ids}
-        (logits,) = self._session.run(
-            None, {name: array for name, array in feed.items() if name in self._inputs}
-        )
+        try:
+            (logits,) = self._session.run(
+                None, {name: array for name, array in feed.items() if name in self._inputs}
+            )
+        except Exception as error:  # onnxruntime has no class of its own for memory
+            if any(words in str(error) for words in OUT_OF_MEMORY):
+                raise MemoryError(str(error)) from None
+            raise
         return probabilities(
             np.asarray(logits, dtype=np.float32),
             self._checkpoint.label_columns,

@@ -69,8 +69,11 @@ class TorchClassifier:
         return self._encoder.encode(pairs)
 
     def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
-        """Probabilities of one batch, shape (n, 3)."""
-        return self._probabilities(self._launched(batch))
+        """Probabilities of one batch, shape (n, 3). Raises MemoryError, also for the device's."""
+        try:
+            return self._probabilities(self._launched(batch))
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(_first_line(error)) from None
 
     def classify(self, pairs: Sequence[Pair]) -> FloatArray:
         """Probabilities of all pairs, in their order; the device is waited for once, at the end."""

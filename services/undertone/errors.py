@@ -6,6 +6,7 @@ UndertoneError                 a message for a person, and an exit status
 │   └── InputFileError         a data file cannot be read
 ├── RecordError                one record cannot be read: it goes to the dead letters
 ├── BrokerError                Kafka is not there, or refuses
+│   ├── BrokerAwayError        nothing answers at its address; it may come yet
 │   ├── EmbeddedBrokerError    the embedded broker could not be resolved or started
 │   └── TopicError             a topic is missing, was recreated, or has other partitions
 ├── ModelError                 a checkpoint cannot be loaded
@@ -55,6 +56,10 @@ class RecordError(UndertoneError):
 
 class BrokerError(UndertoneError):
     """Kafka is unreachable or refused a request."""
+
+
+class BrokerAwayError(BrokerError):
+    """Nothing answers as a broker at the broker's address; one may come yet."""
 
 
 class EmbeddedBrokerError(BrokerError):

@@ -58,6 +58,8 @@ class KafkaSettings(ConfigSection):
 
     bootstrap: Annotated[str, AfterValidator(_brokers)] = "127.0.0.1:9092"
     """`HOST:PORT[,HOST:PORT]`"""
+    patience: DurationMs = 60_000
+    """how long `score`, `watch` and `board` wait at their start for a broker that comes late"""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """serves both Kafka clients; certificates and host names are always verified"""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None

@@ -164,7 +164,10 @@ def test_a_port_in_use_is_told_with_its_number(folder: Path, arguments: tuple[st
     ],
     ids=lambda value: value[0],
 )
-def test_without_a_broker_every_command_says_so(folder: Path, arguments: tuple[str, ...]) -> None:
+def test_without_a_broker_every_command_says_so(
+    folder: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNDERTONE_KAFKA__PATIENCE", "0s")
     result = undertone(folder, *arguments, "--bootstrap", NOWHERE)
     assert result.returncode == 1, result.stderr
     assert re.search(NO_BROKER, result.stderr), result.stderr

@@ -47,6 +47,27 @@ def test_counts_are_exact_after_kills_and_rebalances(scene: Scene) -> None:
     assert scene.workers[1].returncode == 0
 
 
+def test_the_group_commits_again_after_a_kill_that_left_the_cursor_ahead(scene: Scene) -> None:
+    scene.send(400)
+    scene.start()
+    scene.wait_until_done()
+    scene.workers[0].terminate()
+    assert scene.workers[0].wait(30) == 0
+    cursors = {number: cursor.offset for number, cursor in scene.state()[0].items()}
+    # A kill between the cursor's write and the next commit leaves the group so.
+    scene.commit({number: offset - 20 for number, offset in cursors.items()})
+    scene.start()
+    scene.wait_for(1, "ready")
+    scene.send(400)
+
+    def committed() -> bool:
+        now = {number: cursor.offset for number, cursor in scene.state()[0].items()}
+        return now != cursors and scene.committed() == now
+
+    scene.wait(committed, "the group's commits")
+    assert_exact(scene)
+
+
 @pytest.mark.slow
 def test_a_paused_worker_does_no_harm_when_it_wakes(
     scene: Scene, monkeypatch: pytest.MonkeyPatch

@@ -152,7 +152,10 @@ def test_a_changelog_of_another_size_is_refused(scene: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_broker_it_says_so_in_one_line(tmp_path: Path) -> None:
+def test_without_a_broker_it_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNDERTONE_KAFKA__PATIENCE", "0s")
     watchlist = tmp_path / "watchlist.yaml"
     watchlist.write_text("subjects:\n  - {id: acme, name: Acme, type: company, terms: [Acme]}\n")
     ended = subprocess.run(

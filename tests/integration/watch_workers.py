@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from builders import START_MS, mention
 from integration.counting_core import counting_settings
 from undertone.records import RawPosition
 from undertone.settings import Settings
-from undertone.transport.clients import consumer
+from undertone.transport.clients import admin_client, consumer
 from undertone.transport.topics import TopicNames
 from undertone.watch.changelog import CURSOR_KEY, Entry, changelog_topic, merge, through_of
 from undertone.watch.cursor import Cursor
@@ -142,6 +143,24 @@ class Scene:
                 for batch in reader.poll(timeout_ms=200).values():
                     records.extend(batch)
         return records
+
+    def committed(self) -> dict[int, int]:
+        """What the group has committed, by mentions partition."""
+        with closing(admin_client(self.settings.kafka)) as admin:
+            offsets = admin.list_group_offsets([self.names.watch_app])[self.names.watch_app]
+        return {
+            place.partition: each.offset
+            for place, each in offsets.items()
+            if place.topic == self.names.mentions
+        }
+
+    def commit(self, offsets: dict[int, int]) -> None:
+        """Make the group's committed offsets these, while it has no member."""
+        group = self.names.watch_app
+        with closing(consumer(self.settings.kafka, group_id=group)) as client:
+            places = {TopicPartition(self.names.mentions, n): at for n, at in offsets.items()}
+            client.assign(list(places))
+            client.commit({place: OffsetAndMetadata(at, "", -1) for place, at in places.items()})
 
     def behind(self) -> int:
         """How many mentions the cursors have not passed yet."""

@@ -20,6 +20,7 @@ from undertone.errors import BrokerError, RecordError
 from undertone.records import Alert, TrendPoint
 from undertone.settings import KafkaSettings
 from undertone.transport.clients import begins_of, consumer, ends_of
+from undertone.transport.patience import await_broker
 from undertone.transport.topics import TopicNames
 
 POLL_MS = 250
@@ -85,6 +86,9 @@ class Reader(threading.Thread):
     def run(self) -> None:
         """Follow until stopped; a fault is kept for `fault`."""
         try:
+            await_broker(self._kafka, self._stopping.wait)
+            if self._stopping.is_set():
+                return
             with closing(consumer(self._kafka, allow_auto_create_topics=False)) as client:
                 places = self._places(client)
                 if places:

@@ -52,9 +52,14 @@ class ServiceProcess:
             with self._process.stdout as answer:
                 self.pid = int(answer.readline())
 
+    @property
+    def status(self) -> int | None:
+        """Its exit status (128 + n after signal n); None while it runs."""
+        return self._process.poll()
+
     def check(self) -> None:
         """Raise UndertoneError, with the end of its log, where it has ended by itself."""
-        status = self._process.poll()
+        status = self.status
         if status is not None:
             raise UndertoneError(
                 f"{self.name} ended with status {status}; its log ends:\n{self.log_end()}"

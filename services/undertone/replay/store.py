@@ -198,7 +198,10 @@ class _Transaction:
         self._db, self._path = db, path
 
     def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from None
 
     def __exit__(
         self,
@@ -206,9 +209,18 @@ class _Transaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._db.execute("COMMIT")
-            return
-        self._db.execute("ROLLBACK")
+        try:
+            if error is None:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as refused:  # a full disk shows when the pages are written
+            error = refused
+        if error is not None and self._db.in_transaction:  # SQLite may have gone back by itself
+            self._db.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            raise UndertoneError(f"{self._path}: cannot be written: {error}") from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: sqlite3.Error) -> UndertoneError:
+        return UndertoneError(
+            f"{self._path}: cannot be written: {error}",
+            hint="Make room on its disk, or name another file with --store; what it holds stays.",
+        )

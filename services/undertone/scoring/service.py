@@ -39,6 +39,7 @@ from undertone.scoring.topic_clocks import check_raw_clocks
 from undertone.settings import DEFAULT_MODEL, Settings
 from undertone.telemetry import Readiness
 from undertone.transport import clients
+from undertone.transport.patience import await_broker
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watchlist.matcher import Matcher
 from undertone.watchlist.subjects import Watchlist
@@ -138,6 +139,10 @@ class ScoreService:
     def run(self) -> None:
         """Read, score and send until stopped. Raises BrokerError, TopicError or the first fault."""
         kafka = self._settings.kafka
+        self._readiness.say("it waits for a broker")
+        await_broker(kafka, self._stopping.wait)
+        if self._stopping.is_set():
+            return
         consumer = self._join()
         try:
             ensure_topics(kafka, topic_specs(self._settings))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from undertone.handoff import Handoff
@@ -25,7 +26,7 @@ from undertone.scoring.pipeline import (
 )
 from undertone.telemetry import FailureLog
 from undertone_models.answers import Scores, valid_scores
-from undertone_models.batching import bisected, pack
+from undertone_models.batching import HalvingBudget, bisected
 from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
 
 DECODE_RECORDS = 256
@@ -40,6 +41,11 @@ class Model:
 
     classifier: SentimentClassifier
     cache: ScoreCache
+
+    @cached_property
+    def budget(self) -> HalvingBudget:
+        """What a batch may hold; all threads that run the model share it."""
+        return HalvingBudget(self.classifier.token_budget)
 
 
 @dataclass(slots=True, eq=False)
@@ -212,11 +218,17 @@ class Forwarding:
                 by_model.setdefault(item.model, []).append((item, item.encoded))
         self._resolve(unreadable)
         for model, readable in by_model.items():
-            lengths = [len(encoded.ids) for _, encoded in readable]
-            for batch in pack(lengths, model.classifier.token_budget):
-                self._count_tokens([lengths[index] for index in batch])
-                self._resolve(self._score(model, [readable[index] for index in batch]))
+            self._forward(model, readable)
         return bool(items)
+
+    def _forward(self, model: Model, readable: Sequence[tuple[ToScore, EncodedPair]]) -> None:
+        lengths = [len(encoded.ids) for _, encoded in readable]
+
+        def forward(batch: list[int]) -> None:
+            self._count_tokens([lengths[index] for index in batch])
+            self._resolve(self._score(model, [readable[index] for index in batch]))
+
+        model.budget.run(lengths, forward)
 
     def _count_tokens(self, lengths: Sequence[int]) -> None:
         real, processed = sum(lengths), len(lengths) * max(lengths)

@@ -15,7 +15,7 @@ from undertone.handoff import Handoff
 from undertone.serving.metrics import ServeMetrics
 from undertone.telemetry import FailureLog
 from undertone_models.answers import Scores, valid_scores
-from undertone_models.batching import bisected, pack
+from undertone_models.batching import HalvingBudget, bisected
 from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
 
 # What one step takes: enough to pack well, and little enough that those behind wait briefly.
@@ -79,6 +79,7 @@ class Batcher:
         self.model = classifier.name
         self._classifier, self._metrics = classifier, metrics
         self._queue: Handoff[Waiting] = Handoff(queue_pairs)
+        self._budget = HalvingBudget(classifier.token_budget)
         self._tokenise_failures = FailureLog("tokenise")
         self._forward_failures = FailureLog("forward")
 
@@ -129,11 +130,14 @@ class Batcher:
             else:
                 readable.append((item, tokens))
         lengths = [len(tokens.ids) for _, tokens in readable]
-        for batch in pack(lengths, self._classifier.token_budget):
+
+        def forward(batch: list[int]) -> None:
             padded = len(batch) * max(lengths[index] for index in batch)
             self._metrics.batch_fill.set(sum(lengths[index] for index in batch) / max(1, padded))
             self._metrics.batches.inc()
             self._forward([readable[index] for index in batch])
+
+        self._budget.run(lengths, forward)
 
     def _forward(self, batch: Sequence[tuple[Waiting, EncodedPair]]) -> None:
         rows = self._timed(

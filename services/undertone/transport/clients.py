@@ -14,7 +14,7 @@ from typing import Any, cast
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from undertone.errors import BrokerError
+from undertone.errors import BrokerAwayError, BrokerError
 from undertone.settings import KafkaSettings
 
 # How long a client looks for a broker when it starts (kafka-python's default is 30 s).
@@ -66,17 +66,19 @@ def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
 
     Neither names a secret.
     """
-    why, hint = _diagnosis(kafka)
-    return BrokerError(f"no Kafka broker answers at {kafka.bootstrap} ({why or error})", hint=hint)
+    why, hint, may_come = _diagnosis(kafka)
+    kind = BrokerAwayError if may_come else BrokerError
+    return kind(f"no Kafka broker answers at {kafka.bootstrap} ({why or error})", hint=hint)
 
 
-def _diagnosis(kafka: KafkaSettings) -> tuple[str | None, str]:
-    """Why no client comes in, where that shows, and what to do about it."""
+def _diagnosis(kafka: KafkaSettings) -> tuple[str | None, str, bool]:
+    """Why no client comes in, where that shows; what to do; whether a broker may come yet."""
     host, _, port = kafka.bootstrap.split(",")[0].rpartition(":")
     try:
         plain = socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS)
     except (OSError, ValueError):
-        return None, "Start one with `undertone broker start`, or name yours with --bootstrap."
+        hint = "Start one with `undertone broker start`, or name yours with --bootstrap."
+        return None, hint, True
     with plain:
         if kafka.security_protocol.endswith("SSL"):
             try:
@@ -84,17 +86,19 @@ def _diagnosis(kafka: KafkaSettings) -> tuple[str | None, str]:
                     pass
             except ssl.SSLCertVerificationError as error:
                 why = f"its certificate is not trusted: {error.verify_message}"
-                return why, "Set kafka.ssl_cafile to the authority that issued it."
+                return why, "Set kafka.ssl_cafile to the authority that issued it.", False
             except OSError as error:
-                return f"no TLS there: {error}", "Is kafka.security_protocol the listener's?"
+                return f"no TLS there: {error}", "Is kafka.security_protocol the listener's?", False
     if kafka.security_protocol.startswith("SASL"):
         return (
             "something listens there and ends the connection",
             "Check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism.",
+            False,
         )
     return (
         "something listens there, but does not answer as a Kafka broker",
         "Is kafka.security_protocol the listener's? Does the address belong to a broker?",
+        True,  # one that is starting, or stands still
     )
 
 

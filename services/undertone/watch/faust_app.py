@@ -109,8 +109,20 @@ class CursorConsumer(Consumer):
         self._expected.update(positions)
         for tp, offset in positions.items():
             self._read_offset[tp] = offset or None
+            self._commit_from(tp, offset)
         if positions:
             await self.seek_wait(positions)
+
+    def _commit_from(self, tp: TP, offset: int) -> None:
+        """Let commits go on from `offset`: all below has been applied.
+
+        A worker that was killed leaves a cursor ahead of what its group has committed. Faust would
+        wait for acknowledgements of what lies between, and never commit again.
+        """
+        self._committed_offset[tp] = offset or None
+        self._acked[tp] = [acked for acked in self._acked[tp] if acked >= offset]
+        self._acked_index[tp] = set(self._acked[tp])
+        self._gap[tp].chop(0, offset)
 
     async def _getmany(
         self, active_partitions: set[TP] | None, timeout: float

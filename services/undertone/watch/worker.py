@@ -16,6 +16,7 @@ from faust.exceptions import ConsumerNotStarted, FaustError
 from undertone.errors import BrokerError, StateError, TopicError, UndertoneError
 from undertone.settings import Settings
 from undertone.telemetry import Readiness
+from undertone.transport.patience import await_broker
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watch.agent import SESSION_TIMEOUT_SECONDS, Outlets, WatchAgent
 from undertone.watch.changelog import changelog_spec
@@ -66,6 +67,7 @@ def run_worker(
 
     Raises BrokerError, TopicError, StateError, and whatever the worker broke on.
     """
+    await_broker(settings.kafka)
     log = open_log(settings)
     with PauseClock(session_timeout_seconds / 2) as pauses:
         return asyncio.run(

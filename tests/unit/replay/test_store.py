@@ -90,3 +90,19 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_the_store_stands_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERTONE_CACHE", "/somewhere")
     assert default_store() == Path("/somewhere/replay.sqlite")
+
+
+def test_a_full_disk_is_told_and_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    def scores(first: int) -> list[tuple[Pair, tuple[float, float, float]]]:
+        return [(Pair(f"text {n}", "Acme"), (0.2, 0.3, 0.5)) for n in range(first, first + 5_000)]
+
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put("m", scores(0)[:10])
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count={pages + 2}")
+        with pytest.raises(UndertoneError, match=r"s\.sqlite: cannot be written: .*full"):
+            store.put("m", scores(10))
+        assert len(store.get("m", [pair for pair, _ in scores(0)])) == 10
+        store._db.execute("PRAGMA max_page_count=1000000")
+        store.put("m", scores(10))
+        assert len(store.get("m", [pair for pair, _ in scores(0)])) == 5_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.errors import KafkaTimeoutError
@@ -90,6 +91,61 @@ def test_poison_is_alone_unscored() -> None:
     pipeline.finish()
     assert [mention.status for mention in pipeline.mentions] == ["scored", "unscored", "scored"]
     assert pipeline.mentions[1].p_negative is None
+
+
+class LittleMemory(StubClassifier):
+    """Has room for a few rows only; keeps the size of each batch that it has read."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room, self.read, self.refused = room, list[int](), 0
+
+    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+        if len(batch) > self.room:
+            self.refused += 1
+            raise MemoryError
+        self.read.append(len(batch))
+        return super().forward(batch)
+
+
+def test_memory_that_runs_out_halves_the_batches_and_loses_nothing() -> None:
+    model = LittleMemory(room=4)
+    pipeline = Pipeline(model)
+    for _ in range(2):
+        for number in range(16):
+            pipeline.admit(message(f"Acme wins {number} {len(pipeline.mentions)}"))
+        pipeline.finish()
+    assert [mention.status for mention in pipeline.mentions] == ["scored"] * 32
+    assert model.read == [4] * 8
+    assert model.refused == 2  # 16 and 8 at first; the budget stays as it has become
+
+
+def test_a_row_that_does_not_fit_alone_is_a_fault() -> None:
+    pipeline = Pipeline(LittleMemory(room=0))
+    pipeline.admit(message("Acme wins"))
+    with pytest.raises(MemoryError):
+        pipeline.finish()
+
+
+def test_a_device_that_comes_back_scores_again_without_a_restart() -> None:
+    class Flickering(StubClassifier):
+        dead = True
+
+        def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+            if self.dead:
+                raise RuntimeError("CUDA error: device unavailable")
+            return super().forward(batch)
+
+    model = Flickering()
+    pipeline = Pipeline(model)
+    for dead in (True, False):
+        model.dead = dead
+        pipeline.admit(message("Acme wins"))
+        pipeline.finish()
+    # The same text: what failed was not remembered.
+    assert [mention.status for mention in pipeline.mentions] == ["unscored", "scored"]
+    labels = {"status": "unscored"}
+    assert pipeline.registry.get_sample_value("undertone_score_mentions_total", labels) == 1
 
 
 def test_scores_that_are_no_numbers_are_no_scores() -> None:
