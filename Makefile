@@ -1,6 +1,7 @@
 # Each target makes what it needs of .venv when it is missing.
 PYTHON ?= python3
 VENV ?= .venv
+SEEDS ?= 10
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
@@ -13,8 +14,8 @@ help:  ## what there is
 demo: $(VENV)/installed-broker  ## play a scripted crisis through a real Kafka broker
 	$(BIN)/undertone demo $(ARGS)
 
-test: $(VENV)/installed-dev  ## all tests but chaos
-	$(PYTEST) -m "not chaos" $(ARGS)
+test: $(VENV)/installed-dev  ## all tests but chaos, two files at a time
+	$(PYTEST) -m "not chaos" -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/installed-dev  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
@@ -29,8 +30,9 @@ format: $(VENV)/installed-dev  ## let ruff format and mend
 bench: $(VENV)/installed-dev  ## every benchmark, then one table; ARGS=--quick tries them out
 	@$(BIN)/python benchmarks/table.py $(ARGS)
 
-chaos: $(VENV)/installed-dev  ## the long fault-injection tests
+chaos: $(VENV)/installed-dev  ## fault injection: many SIGKILLs, then SEEDS whole schedules (10)
 	$(PYTEST) -m chaos $(ARGS)
+	$(BIN)/python tests/chaos/run.py --seeds $(SEEDS)
 
 fuzz: $(VENV)/installed-dev  ## 100,000 hostile inputs of each kind, guided by coverage
 	$(PIP) -e '.[fuzz]'

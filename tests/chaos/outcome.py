@@ -81,11 +81,13 @@ def _replay(
     settings: Settings, watchlist: Path, mentions: dict[int, list[bytes | None]]
 ) -> tuple[set[bytes], set[bytes]]:
     """The alerts and trend points that the core makes of a mentions log."""
+    subjects = load_watchlist(watchlist)
     config = WatchConfig(
         rules=load_rules(),
-        subjects=watched_subjects(load_watchlist(watchlist)),
+        subjects=watched_subjects(subjects),
         windows_ms=settings.windows,
         allowed_lateness_ms=settings.allowed_lateness,
+        watchlist_version=subjects.version,
     )
     alerts: set[bytes] = set()
     trends: set[bytes] = set()

@@ -171,10 +171,8 @@ def test_of_the_trends_it_reads_so_much_of_the_past(
     assert f'undertone_board_records_total{{outcome="taken",{topic}}} 4.0' in metrics
 
 
-def test_where_no_broker_answers_it_ends_with_a_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UNDERTONE_KAFKA__PATIENCE", "0s")
+def test_where_no_broker_answers_it_ends_with_a_message(tmp_path: Path) -> None:
+    (tmp_path / "undertone.yaml").write_text("kafka: {patience: 0s}")
     with board(tmp_path, "127.0.0.1:9", "t") as running:
         assert running.process.wait(DEADLINE_SECONDS) == 1
         assert running.process.stderr is not None

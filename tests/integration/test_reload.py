@@ -38,6 +38,7 @@ from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.reading import read_to_end
 from undertone.transport.topics import TopicNames, ensure_topics, topic_specs
 from undertone.watchlist.subjects import Watchlist
+from undertone_models.checkpoint import bundled
 from undertone_models.classifier import StubClassifier
 
 pytestmark = pytest.mark.kafka
@@ -165,6 +166,22 @@ def deployment(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Iterator[
 def outcomes(result: Result) -> list[tuple[str, str, dict[str, str]]]:
     document = json.loads(result.stdout)
     return [(each["name"], each["outcome"], each["versions"]) for each in document["processes"]]
+
+
+def test_another_checkpoint_is_taken_up_without_a_stop(deployment: Deployment) -> None:
+    folder = deployment.folder / "another"
+    folder.mkdir()
+    for name in ("undertone.json", "config.json", "tokenizer.json", "model.onnx"):
+        (folder / name).symlink_to(bundled() / name)
+    settings = deployment.folder / "undertone.yaml"
+    document = json.loads(settings.read_text())
+    document["model"]["path"] = str(folder)
+    settings.write_text(json.dumps(document))
+    deployment.processes["score"].send_signal(signal.SIGHUP)
+    deployment.wait(lambda: "model changed: stub@1" in deployment.log("score"), "the change")
+    deployment.processes["score"].send_signal(signal.SIGHUP)  # nothing has changed since
+    deployment.stop("score")
+    assert deployment.log("score").count("model changed") == 1
 
 
 @pytest.mark.slow

@@ -41,7 +41,8 @@ def command(
     """Score raw messages about the subjects of the watchlist, until stopped.
 
     SIGTERM and Ctrl-C finish what is in flight and commit; the exit status is then 0 and 130.
-    SIGHUP (`undertone reload`) takes up an edited watchlist.
+    SIGHUP (`undertone reload`) takes up an edited watchlist, and another checkpoint where the
+    settings name one or its files are others.
     """
     import time
 
@@ -49,13 +50,14 @@ def command(
 
     from undertone.errors import ConfigurationError, ModelError
     from undertone.reloading import ConfigMetrics, Hangups, Loaded, Reloads
+    from undertone.scoring.checkpoints import Checkpoints
     from undertone.scoring.routing import load_detector
     from undertone.scoring.service import ScoreService
     from undertone.settings import DEFAULT_MODEL, load_settings
     from undertone.telemetry import Readiness, configure_logging, serve_metrics
     from undertone.watchlist.subjects import Watchlist, load_watchlist
     from undertone_models.checkpoint import CheckpointError
-    from undertone_models.classifier import load_classifier
+    from undertone_models.classifier import SentimentClassifier, load_classifier
 
     configure_logging(verbose=verbose)
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
@@ -67,17 +69,17 @@ def command(
 
     def load() -> Loaded[Watchlist]:
         subjects = load_watchlist(watchlist_file)
+        if running and checkpoints.changed():
+            running[0].change_models(checkpoints.load)
         return Loaded(subjects, {"watchlist": subjects.version})
 
-    registry = CollectorRegistry()
-    reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
-    paths = settings.model_paths
-    if model is not None:
-        paths[DEFAULT_MODEL] = model
-    try:
-        # A checkpoint that reads several languages is loaded once.
-        loaded = {
-            path: load_classifier(
+    def paths() -> dict[str, str | None]:
+        named = load_settings(config, prefix=prefix, bootstrap=bootstrap).model_paths
+        return named if model is None else {**named, DEFAULT_MODEL: model}
+
+    def load_one(path: str | None) -> SentimentClassifier:
+        try:
+            return load_classifier(
                 engine.value if engine else settings.model.engine,
                 path,
                 threads=settings.model.threads,
@@ -85,16 +87,20 @@ def command(
                 token_budget=settings.model.token_budget,
                 batch_a_thread=True,
             )
-            for path in dict.fromkeys(paths.values())
-        }
-    except CheckpointError as error:
-        raise ModelError(error.message, hint=error.hint) from None
+        except CheckpointError as error:
+            raise ModelError(error.message, hint=error.hint) from None
+
+    running: list[ScoreService] = []
+    checkpoints = Checkpoints(paths, load_one)
+
+    registry = CollectorRegistry()
+    reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
+    by_language = checkpoints.load()
     port = settings.metrics.score_port if metrics_port is None else metrics_port
     readiness = Readiness()
     served = serve_metrics(registry, settings.metrics.host, port, readiness)
     if served is not None:
         err.print(f"metrics: http://{settings.metrics.host}:{served}/metrics")
-    by_language = {language: loaded[path] for language, path in paths.items()}
     service = ScoreService(
         settings,
         reloads.running,
@@ -105,6 +111,7 @@ def command(
         readiness=readiness,
         reloads=reloads,
     )
+    running.append(service)
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -128,8 +128,8 @@ def test_padding_decides_nothing(
     narrow = classifier.forward(encoded)
     module = type(classifier).__module__
 
-    def wide(batch: list, pad_id: int) -> tuple:
-        ids, mask, types = padded(batch, pad_id)
+    def wide(batch: list, pad_id: int, *multiple: int) -> tuple:
+        ids, mask, types = padded(batch, pad_id, *multiple)
         more = ((0, 0), (0, 24))
         return np.pad(ids, more, constant_values=pad_id), np.pad(mask, more), np.pad(types, more)
 
