@@ -77,7 +77,7 @@ class Bench:
         draw, (topic,) = random.Random(seed), settings.effective_raw_topics
         number, due = 0, time.monotonic()
         ends = due + duration
-        with closing(clients.producer(settings.kafka, linger_ms=0)) as producer:
+        with closing(clients.producer(settings.kafka)) as producer:
             while (due := due + draw.expovariate(rate)) < ends:
                 time.sleep(max(0.0, due - time.monotonic()))
                 value = self._values[number % len(self._values)]

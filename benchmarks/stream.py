@@ -29,7 +29,7 @@ from parts.texts import encoded, histogram, mixed_rows
 from undertone_models.batching import forward_packed
 from undertone_models.classifier import load_classifier
 
-MESSAGES, QUICK_MESSAGES = 2_000, 500
+MESSAGES, QUICK_MESSAGES = 4_000, 500
 
 
 def main() -> None:

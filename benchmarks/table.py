@@ -140,8 +140,8 @@ def main() -> None:
     outcomes = {}
     for name in names:
         err.print(f"{name} …")
-        outcomes[name] = run(name, quick=arguments.quick)
-        err.print(f"{name}: {outcomes[name].seconds:.0f} s {outcomes[name].error}")
+        outcomes[name] = done = run(name, quick=arguments.quick)
+        err.print(f"{name}: {done.seconds:.0f} s {done.error or json.dumps(done.figures)}")
     Console(width=None if sys.stdout.isatty() else 140).print(table_of(outcomes))
     print(json.dumps({name: outcome.figures for name, outcome in outcomes.items()}))
     sys.exit(any(outcome.error for outcome in outcomes.values()))

@@ -70,13 +70,13 @@ class Handoff(Generic[T]):
         are several takers, each leaves the others their share of what has queued.
         """
         with self._changed:
-            idle = not self._items
             while not self._items and not self._closed:
                 self._changed.wait()
-            if idle and linger_seconds > 0 and len(self._items) < most and not self._closed:
-                self._changed.wait_for(
-                    lambda: len(self._items) >= most or self._closed, linger_seconds
-                )
+                if linger_seconds > 0 and len(self._items) < most and not self._closed:
+                    self._changed.wait_for(
+                        lambda: len(self._items) >= most or self._closed, linger_seconds
+                    )
+                # Another taker may have come first; nothing at all is only for the closed.
             share = -(-len(self._items) // takers)
             taken = [self._items.popleft() for _ in range(min(most, share))]
             self._changed.notify_all()

@@ -93,3 +93,25 @@ def test_each_of_several_takers_leaves_the_others_their_share() -> None:
     assert [queue.take(9, takers=2) for _ in range(3)] == [[1, 2, 3], [4], [5]]
     queue.put_all([6, 7, 8, 9])
     assert queue.take(1, takers=2) == [6]
+
+
+def test_a_taker_that_waited_for_company_and_comes_too_late_goes_on_waiting() -> None:
+    queue: Handoff[int] = Handoff(10)
+    taken: list[list[int]] = []
+
+    def take_all() -> None:
+        while some := queue.take(9, 0.001, takers=2):
+            taken.append(some)
+
+    takers = [threading.Thread(target=take_all, daemon=True) for _ in range(2)]
+    for taker in takers:
+        taker.start()
+    for number in range(200):
+        queue.put(number)
+        while len(queue):
+            pass  # until one of the two, who both wait for company, has taken it
+    assert all(taker.is_alive() for taker in takers)
+    queue.close()
+    for taker in takers:
+        taker.join(10)
+    assert sorted(number for some in taken for number in some) == list(range(200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from types import FrameType
 from typing import Annotated
@@ -17,6 +18,8 @@ from undertone.cli.options import (
     PrefixOption,
     WatchlistOption,
 )
+
+NEW_OBJECTS_A_COLLECTION = 50_000
 
 err = Console(stderr=True)
 
@@ -121,6 +124,9 @@ def command(
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    # What is in flight is let go without the collector's help, which would walk all of it often.
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS_A_COLLECTION)
     service.run()
     if signal.SIGINT in received:
         raise typer.Exit(INTERRUPTED)

@@ -52,6 +52,7 @@ _TAGS = re.compile(r"(?:\s+(?:[#$]\w+|[^\w\s]+))+\s*$")
 _SOURCE = re.compile(
     r"(?:\s*\(not\b[^()]*\)|\s?[-–—|:]{1,2}\s?(?:\w+|[A-Z][\w.]*(?:[ -][A-Z][\w.]*){1,2}))\W*$"
 )
+_SOURCE_MARKS = frozenset("(-–—|:")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
 _PERIOD = re.compile(r"[qh][1-4]$|[1-4][qh]$")
@@ -79,12 +80,14 @@ def normalised_words(text: str) -> list[str]:
     number becomes `0`. Runs of CJK characters become their overlapping character pairs.
     """
     words: list[str] = []
-    for token in _TOKEN.findall(_bare(text).lower()):
+    bare = _bare(text).lower()
+    may_be_cjk = not bare.isascii()
+    for token in _TOKEN.findall(bare):
         if token[0].isdigit():
             words.append(_number(token))
         elif token in _AS_ZERO:
             words.append("0")
-        elif len(token) > 1 and _IS_CJK.match(token):
+        elif may_be_cjk and len(token) > 1 and _IS_CJK.match(token):
             words.extend(token[start : start + 2] for start in range(len(token) - 1))
         else:
             words.append(token)
@@ -131,22 +134,33 @@ def _bare(text: str) -> str:
     """The text without what copies put before and behind it."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    if found := _RETWEET.match(text):
+    # Looking for a character costs a hundredth of looking for a pattern.
+    if "@" in text and (found := _RETWEET.match(text)):
         text = text[found.end() :]
     if found := _WIRE_PREFIX.match(text):
         text = text[found.end() :]
-    # Looking for a character costs a hundredth of looking for a pattern.
     if "@" in text or "/" in text or "." in text:
         text = _LINK_OR_HANDLE.sub(" ", text)
     text = text.rstrip()
     head, tail = text[:-_TAIL_CHARACTERS], text[-_TAIL_CHARACTERS:]
     if "..." in tail:
         tail = _CUT_OFF.sub("", tail)
-    for pattern in (_TAGS, _SOURCE):
-        shorter = pattern.sub("", tail)
+    for pattern, may_match in ((_TAGS, _may_end_in_tags), (_SOURCE, _may_name_a_source)):
+        shorter = pattern.sub("", tail) if may_match(tail) else tail
         if (head + shorter).count(" ") >= _ENOUGH - 1:
             tail = shorter
     return head + tail
+
+
+def _may_end_in_tags(tail: str) -> bool:
+    """Whether the last word begins as no word does: all that _TAGS takes off begins so."""
+    words = tail.rsplit(None, 1)
+    return bool(words) and not (words[-1][0].isalnum() or words[-1][0] == "_")
+
+
+def _may_name_a_source(tail: str) -> bool:
+    """Whether there is any mark with which a match of _SOURCE begins."""
+    return not _SOURCE_MARKS.isdisjoint(tail)
 
 
 def _number(token: str) -> str:

@@ -53,7 +53,7 @@ class Limits:
 
     records: int = 10_000
     record_bytes: int = 64 << 20
-    pairs: int = 1_024
+    pairs: int = 4_096
     poll_ms: int = 50
     poll_records: int = 500
     commit_seconds: float = 0.5

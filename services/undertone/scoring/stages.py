@@ -31,7 +31,7 @@ from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
 
 DECODE_RECORDS = 256
 TOKENISE_JOBS = 256
-LOOKAHEAD_PAIRS = 512
+LOOKAHEAD_PAIRS = 1024  # 97.9% of the processed tokens are real; 96.6% with 512
 LINGER_SECONDS = 0.002
 
 
