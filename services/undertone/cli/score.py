@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +19,9 @@ from undertone.cli.options import (
     PrefixOption,
     WatchlistOption,
 )
+
+if TYPE_CHECKING:
+    from undertone.settings import ModelSettings
 
 NEW_OBJECTS_A_COLLECTION = 50_000
 
@@ -51,7 +55,7 @@ def command(
 
     from prometheus_client import CollectorRegistry
 
-    from undertone.errors import ConfigurationError, ModelError
+    from undertone.errors import ConfigurationError
     from undertone.reloading import ConfigMetrics, Hangups, Loaded, Reloads
     from undertone.scoring.checkpoints import Checkpoints
     from undertone.scoring.routing import load_detector
@@ -59,8 +63,6 @@ def command(
     from undertone.settings import DEFAULT_MODEL, load_settings
     from undertone.telemetry import Readiness, configure_logging, serve_metrics
     from undertone.watchlist.subjects import Watchlist, load_watchlist
-    from undertone_models.checkpoint import CheckpointError
-    from undertone_models.classifier import SentimentClassifier, load_classifier
 
     configure_logging(verbose=verbose)
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
@@ -80,22 +82,8 @@ def command(
         named = load_settings(config, prefix=prefix, bootstrap=bootstrap).model_paths
         return named if model is None else {**named, DEFAULT_MODEL: model}
 
-    def load_one(path: str | None) -> SentimentClassifier:
-        try:
-            return load_classifier(
-                engine.value if engine else settings.model.engine,
-                path,
-                threads=settings.model.threads,
-                max_tokens=settings.model.max_tokens,
-                token_budget=settings.model.token_budget,
-                batch_a_thread=True,
-            )
-        except CheckpointError as error:
-            raise ModelError(error.message, hint=error.hint) from None
-
     running: list[ScoreService] = []
-    checkpoints = Checkpoints(paths, load_one)
-
+    checkpoints = Checkpoints(paths, _loader(settings.model, engine))
     registry = CollectorRegistry()
     reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
     by_language = checkpoints.load()
@@ -130,3 +118,25 @@ def command(
     service.run()
     if signal.SIGINT in received:
         raise typer.Exit(INTERRUPTED)
+
+
+def _loader(model: ModelSettings, engine: EngineName | None) -> Callable[[str | None], Any]:
+    """What loads the classifier of a path. It raises ModelError."""
+    from undertone.errors import ModelError
+    from undertone_models.checkpoint import CheckpointError
+    from undertone_models.classifier import load_classifier
+
+    def load(path: str | None) -> Any:
+        try:
+            return load_classifier(
+                engine.value if engine else model.engine,
+                path,
+                threads=model.threads,
+                max_tokens=model.max_tokens,
+                token_budget=model.token_budget,
+                batch_a_thread=True,
+            )
+        except CheckpointError as error:
+            raise ModelError(error.message, hint=error.hint) from None
+
+    return load
