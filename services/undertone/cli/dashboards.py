@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from contextlib import closing
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from undertone.cli.options import (
-    INTERRUPTED,
     BootstrapOption,
     ConfigOption,
     JsonOption,
     PrefixOption,
 )
+from undertone.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from undertone.dashboards.push import PushResult
@@ -103,23 +101,14 @@ def annotate(
 
     configure_logging(verbose=verbose)
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
-    stopped, received = threading.Event(), []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        stopped.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    with closing(GrafanaClient(_grafana(settings, grafana, None))) as client:
-        annotator = Annotator(
-            client, settings.prefix, board_url=settings.board.url, stopped=stopped
-        )
-        written = follow_alerts(settings, annotator, stopped, once=once)
-    err.print(f"annotations written: {written}")
-    if signal.SIGINT in received:
-        raise typer.Exit(INTERRUPTED)
+    stopped = threading.Event()
+    with stop_on_signals(stopped.set):
+        with closing(GrafanaClient(_grafana(settings, grafana, None))) as client:
+            annotator = Annotator(
+                client, settings.prefix, board_url=settings.board.url, stopped=stopped
+            )
+            written = follow_alerts(settings, annotator, stopped, once=once)
+        err.print(f"annotations written: {written}")
 
 
 def _grafana(settings: Settings, url: str | None, prometheus: str | None) -> GrafanaSettings:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import signal
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import typer
-
-from undertone.cli.options import INTERRUPTED
+from undertone.cli.stopping import stop_on_signals
 from undertone.durations import parse_duration
 from undertone.errors import UsageError
 from undertone.records import Kind, RawMessage
@@ -91,10 +87,8 @@ def poll_feeds(options: FeedOptions, settings: Settings, topic: str | None) -> d
             clock_ms=lambda: round(time.time() * 1000),
             wait=stopped.wait,
         )
-        received = _stop_on_signals(stopped)
-        counts = poller.run(once=options.once)
-    if signal.SIGINT in received:
-        raise typer.Exit(INTERRUPTED)
+        with _stopping_at_signals(stopped):
+            counts = poller.run(once=options.once)
     return {**asdict(counts), "seconds": round(time.monotonic() - started, 3)}
 
 
@@ -107,18 +101,9 @@ def sentence(summary: dict[str, Any]) -> str:
     )
 
 
-def _stop_on_signals(stopped: threading.Event) -> list[int]:
-    received: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        stopped.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-    return received
+def _stopping_at_signals(stopped: threading.Event) -> AbstractContextManager[None]:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return stop_on_signals(stopped.set) if in_main_thread else nullcontext()
 
 
 def _check(options: FeedOptions) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from importlib.util import find_spec
-from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from undertone.cli.options import INTERRUPTED, ConfigOption
-from undertone.errors import RobotError, UndertoneError
+from undertone.cli.http_services import require_packages, run_until_stopped, with_options
+from undertone.cli.options import ConfigOption, HostOption, PortOption
+from undertone.errors import RobotError
 
 err = Console(stderr=True)
 
@@ -20,12 +18,8 @@ err = Console(stderr=True)
 def command(
     *,
     config: ConfigOption = None,
-    host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
-    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     test: Annotated[
         bool, typer.Option("--test", help="Send a trial message to each robot and exit.")
     ] = False,
@@ -36,40 +30,19 @@ def command(
     POST /v1/wecom and /v1/dingtalk. SIGTERM and Ctrl-C finish what is in flight; the exit status is
     then 0 and 130.
     """
-    for package in ("starlette", "uvicorn"):
-        if find_spec(package) is None:
-            raise UndertoneError(
-                f"undertone notify: {package} is not installed",
-                hint='install the extra: pip install "undertone[serve]"',
-            )
+    require_packages("notify", ("starlette", "uvicorn"), extra="serve")
     from undertone.notifications.service import NotifyService, try_robots
     from undertone.settings import load_settings
     from undertone.telemetry import configure_logging
 
     configure_logging(verbose=verbose)
-    given = {"host": host, "port": port}
-    settings = load_settings(config).notify.model_copy(
-        update={name: value for name, value in given.items() if value is not None}
-    )
+    settings = with_options(load_settings(config).notify, host=host, port=port)
     if test:
         _report(try_robots(settings, clock_ms=time.time_ns() // 1_000_000))
         return
     service = NotifyService(settings)
     err.print(f"listening: {service.url}", soft_wrap=True)
-    if settings.is_open_to_all:
-        err.print(f"warning: {settings.host} may be reached by others, and no token is set")
-    received: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        service.stop()
-
-    # The server puts its own handlers over these while it runs, and hands signals on at its end.
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    service.run()
-    if signal.SIGINT in received:
-        raise typer.Exit(INTERRUPTED)
+    run_until_stopped(service, settings, err)
 
 
 def _report(tried: dict[str, str | None]) -> None:

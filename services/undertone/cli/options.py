@@ -37,4 +37,10 @@ WatchlistOption = Annotated[
 RulesOption = Annotated[
     Path | None, typer.Option("--rules", help="Rules file, over that of the settings.")
 ]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")
+]
+PortOption = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import gc
-import signal
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from undertone.cli.options import (
-    INTERRUPTED,
     BootstrapOption,
     ConfigOption,
     EngineName,
     PrefixOption,
     WatchlistOption,
 )
+from undertone.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from undertone.settings import ModelSettings
@@ -103,21 +101,11 @@ def command(
         reloads=reloads,
     )
     running.append(service)
-    received: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        service.stop()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     # What is in flight is let go without the collector's help, which would walk all of it often.
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS_A_COLLECTION)
-    service.run()
-    if signal.SIGINT in received:
-        raise typer.Exit(INTERRUPTED)
+    with stop_on_signals(service.stop):
+        service.run()
 
 
 def _loader(model: ModelSettings, engine: EngineName | None) -> Callable[[str | None], Any]:

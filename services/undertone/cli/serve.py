@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-from importlib.util import find_spec
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from undertone.cli.http_services import require_packages, run_until_stopped, with_options
 from undertone.cli.options import (
-    INTERRUPTED,
     BootstrapOption,
     ConfigOption,
     EngineName,
+    HostOption,
+    PortOption,
     PrefixOption,
 )
-from undertone.errors import UndertoneError
 
 if TYPE_CHECKING:
     from undertone_models.classifier import SentimentClassifier
@@ -28,12 +26,8 @@ err = Console(stderr=True)
 def command(
     *,
     config: ConfigOption = None,
-    host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
-    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     engine: Annotated[
         EngineName | None, typer.Option("--engine", help="What runs the model.")
     ] = None,
@@ -50,12 +44,7 @@ def command(
 
     SIGTERM and Ctrl-C finish what is in flight; the exit status is then 0 and 130.
     """
-    for package in ("fastapi", "uvicorn"):
-        if find_spec(package) is None:
-            raise UndertoneError(
-                f"undertone serve: {package} is not installed",
-                hint='install the extra: pip install "undertone[serve]"',
-            )
+    require_packages("serve", ("fastapi", "uvicorn"), extra="serve")
     from undertone.cli.model_errors import model_errors
     from undertone.serving.service import ServeService
     from undertone.settings import DEFAULT_MODEL, load_settings
@@ -63,10 +52,7 @@ def command(
 
     configure_logging(verbose=verbose)
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
-    given = {"host": host, "port": port}
-    serving = settings.serving.model_copy(
-        update={name: value for name, value in given.items() if value is not None}
-    )
+    serving = with_options(settings.serving, host=host, port=port)
 
     def load() -> SentimentClassifier:
         from undertone_models.classifier import load_classifier
@@ -83,17 +69,4 @@ def command(
     deployment = settings.model_copy(update={"serving": serving}) if serving.messages else None
     service = ServeService(serving, load, deployment=deployment)
     err.print(f"listening: {service.url}  (how to ask: {service.url}/docs)", soft_wrap=True)
-    if serving.is_open_to_all:
-        err.print(f"warning: {serving.host} may be reached by others, and no token is set")
-    received: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        service.stop()
-
-    # The server puts its own handlers over these while it runs, and hands signals on at its end.
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    service.run()
-    if signal.SIGINT in received:
-        raise typer.Exit(INTERRUPTED)
+    run_until_stopped(service, serving, err)

@@ -24,7 +24,7 @@ def fault(*arguments: str) -> UndertoneError:
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
 def test_without_the_extra_it_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "undertone.cli.notify.find_spec", lambda name: None if name == package else object()
+        "undertone.cli.http_services.find_spec", lambda name: None if name == package else object()
     )
     assert 'pip install "undertone[serve]"' in str(fault().hint)
 

@@ -14,7 +14,7 @@ from undertone.settings import ServingSettings
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
 def test_without_the_extra_it_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "undertone.cli.serve.find_spec", lambda name: None if name == package else object()
+        "undertone.cli.http_services.find_spec", lambda name: None if name == package else object()
     )
     error = CliRunner().invoke(build_app(["serve"]), ["serve"]).exception
     assert isinstance(error, UndertoneError), error
