@@ -1,10 +1,15 @@
-"""The socket that an HTTP server of ours listens on."""
+"""What our HTTP servers share: the socket that they listen on, their set-up, their token."""
 
 from __future__ import annotations
 
+import hmac
 import socket
+from typing import TYPE_CHECKING, Any
 
 from undertone.errors import UndertoneError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 BACKLOG = 512
 
@@ -39,3 +44,27 @@ def url_of(listening: socket.socket) -> str:
     """Where it listens, with the port that was taken."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def server_of(app: Any, *, finish_seconds: int) -> uvicorn.Server:
+    """The server of an ASGI application; stopped, it finishes what is in flight in this time."""
+    import uvicorn  # of an extra
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=finish_seconds,
+        )
+    )
+
+
+def is_bearer_of(token: bytes, authorization: bytes) -> bool:
+    """Whether the value of a header `Authorization` is `Bearer` and this token."""
+    kind, _, given = authorization.partition(b" ")
+    return kind.lower() == b"bearer" and hmac.compare_digest(given.strip(), token)

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from undertone.board.metrics import BoardMetrics
+from undertone.listening import is_bearer_of
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 UNCOUNTED = OPEN_PATHS | {"/metrics", "/icon.svg"}
@@ -52,20 +53,20 @@ class Gate:
                     self._metrics.requests.labels(str(message["status"])).inc()
             await send(message)
 
-        if self._token is None or scope["path"] in OPEN_PATHS or self._brings_token(scope):
+        token = self._token
+        if token is None or scope["path"] in OPEN_PATHS or self._brings(token, scope):
             await self._app(scope, receive, confined)
             return
         challenge = {"WWW-Authenticate": 'Basic realm="undertone", charset="UTF-8"'}
         await PlainTextResponse(_DENIED, 401, challenge)(scope, receive, confined)
 
-    def _brings_token(self, scope: Scope) -> bool:
-        kind, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
-        token = given.strip()
-        if kind.lower() == b"basic":
-            try:
-                token = base64.b64decode(token, validate=True).partition(b":")[2]
-            except binascii.Error:
-                return False
-        elif kind.lower() != b"bearer":
+    def _brings(self, token: bytes, scope: Scope) -> bool:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        kind, _, secret = given.partition(b" ")
+        if kind.lower() != b"basic":
+            return is_bearer_of(token, given)
+        try:
+            password = base64.b64decode(secret.strip(), validate=True).partition(b":")[2]
+        except binascii.Error:
             return False
-        return self._token is not None and hmac.compare_digest(token, self._token)
+        return hmac.compare_digest(password, token)

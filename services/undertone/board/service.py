@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from undertone.board.app import Pages, build_app
@@ -14,7 +13,7 @@ from undertone.board.metrics import BoardMetrics
 from undertone.board.reader import Reader
 from undertone.board.state import BoardState, Listed
 from undertone.errors import BrokerError, UndertoneError
-from undertone.listening import listen, url_of
+from undertone.listening import listen, server_of, url_of
 from undertone.settings import BoardSettings, Settings
 from undertone.transport.topics import TopicNames
 
@@ -50,17 +49,8 @@ class BoardService:
         is_live = all(topic.clock == "live" for topic in settings.effective_raw_topics)
         pages = Pages(state, lock, self._reader, wall_clock_ms=_now_ms if is_live else None)
         token = None if board.token is None else board.token.get_secret_value()
-        config = uvicorn.Config(
-            build_app(pages, self._reader, metrics, registry, token=token),
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=FINISH_SECONDS,
-        )
-        self._server = uvicorn.Server(config)
+        app = build_app(pages, self._reader, metrics, registry, token=token)
+        self._server = server_of(app, finish_seconds=FINISH_SECONDS)
 
     def stop(self) -> None:
         """Take no more requests and finish those in flight."""

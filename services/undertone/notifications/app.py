@@ -6,7 +6,6 @@ again because another failed. It tries again what is answered with 5xx, and noth
 
 from __future__ import annotations
 
-import hmac
 import logging
 import math
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from undertone.errors import RecordError, RobotError
+from undertone.listening import is_bearer_of
 from undertone.notifications.metrics import NotifyMetrics
 from undertone.notifications.payload import Payload, read_payload
 from undertone.notifications.robots import Robot, RobotLimitError
@@ -99,12 +99,8 @@ class Receiver:
         return JSONResponse({"status": "sent"})
 
     def _may(self, request: Request) -> bool:
-        if self._token is None:
-            return True
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and hmac.compare_digest(
-            token.strip().encode("latin-1"), self._token
-        )
+        given = request.headers.get("authorization", "").encode("latin-1")
+        return self._token is None or is_bearer_of(self._token, given)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -6,18 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import httpx
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from undertone.errors import ConfigurationError, RobotError
-from undertone.listening import listen, url_of
+from undertone.listening import listen, server_of, url_of
 from undertone.notifications.app import Receiver
 from undertone.notifications.payload import Payload, PostedAlert
 from undertone.notifications.robots import Robot, robots_of
 from undertone.records import format_instant
 from undertone.settings import NotifySettings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 class NotifyService:
@@ -52,17 +55,8 @@ class NotifyService:
         settings = self._settings
         token = None if settings.token is None else settings.token.get_secret_value()
         async with _robots(settings) as robots:
-            config = uvicorn.Config(
-                Receiver(robots, token, CollectorRegistry()).app(),
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=settings.timeout // 1000 + 1,
-            )
-            self._server = uvicorn.Server(config)
+            app = Receiver(robots, token, CollectorRegistry()).app()
+            self._server = server_of(app, finish_seconds=settings.timeout // 1000 + 1)
             self._server.should_exit = self._stopping
             await self._server.serve(sockets=[self._socket])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from undertone.listening import is_bearer_of
 from undertone.serving.metrics import ServeMetrics
 
 SENTIMENT = "/v1/sentiment"
@@ -105,9 +105,7 @@ class Gate:
     def _check_token(self, scope: Scope) -> None:
         if self._token is None or scope["path"] in OPEN_PATHS:
             return
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        kind, _, token = given.partition(b" ")
-        if kind.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
+        if not is_bearer_of(self._token, dict(scope["headers"]).get(b"authorization", b"")):
             raise _RefusedError(
                 error_response(
                     401,

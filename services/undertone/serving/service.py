@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from undertone.errors import ModelError, UndertoneError
-from undertone.listening import listen, url_of
+from undertone.listening import listen, server_of, url_of
 from undertone.serving.app import build_app
 from undertone.serving.messages_route import add_messages
 from undertone.serving.metrics import ServeMetrics
@@ -50,17 +49,7 @@ class ServeService:
         if deployment is not None:
             self._writer = RawWriter(deployment, metrics)
             add_messages(app, deployment, self._writer)
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=math.ceil(settings.timeout / 1000),
-        )
-        self._server = uvicorn.Server(config)
+        self._server = server_of(app, finish_seconds=math.ceil(settings.timeout / 1000))
 
     def stop(self) -> None:
         """Take no more requests and finish those in flight."""
