@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from kafka import TopicPartition
-
-from builders import written
-from undertone.alerting.rules import load_rules
+from topic_logs import replayed, values_by_partition, values_of
 from undertone.errors import RecordError
-from undertone.records import Alert, DeadLetter, Mention, TrendPoint
+from undertone.records import Alert, DeadLetter, Mention, Progress, TrendPoint
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
-from undertone.transport.clients import consumer
 from undertone.transport.codec import decode_watch_record
 from undertone.transport.topics import TopicNames
-from undertone.watch.core import Watch, WatchConfig, watched_subjects
-from undertone.watchlist.subjects import load_watchlist
 
 WITHIN_MS = 60_000
 
@@ -34,29 +30,18 @@ class Outcome:
     replay_differences: list[str]
 
 
-def read_all(settings: Settings, topic: str) -> dict[int, list[bytes | None]]:
-    """Every value of a topic, by partition, in order."""
-    with closing(consumer(settings.kafka)) as client:
-        places = [TopicPartition(topic, n) for n in sorted(client.partitions_for_topic(topic))]
-        client.assign(places)
-        client.seek_to_beginning(*places)
-        ends = client.end_offsets(places)
-        values: dict[int, list[bytes | None]] = {place.partition: [] for place in places}
-        while any(client.position(place) < ends[place] for place in places):
-            for place, records in client.poll(timeout_ms=500).items():
-                values[place.partition] += [record.value for record in records]
-    return values
-
-
 def outcome_of(settings: Settings, watchlist: Path) -> Outcome:
     """Read what a finished run has written, and replay its mentions log."""
     names = TopicNames(settings.prefix)
     totals = accounting(settings.kafka, names, settings.effective_raw_topics)
-    mentions = read_all(settings, names.mentions)
-    alerts = _values(read_all(settings, names.alerts))
-    trends = _values(read_all(settings, names.trends))
-    replayed_alerts, replayed_trends = _replay(settings, watchlist, mentions)
-    distinct, repeated = _mentions(mentions)
+    logs = [
+        list(_decoded(log))
+        for _partition, log in sorted(values_by_partition(settings, names.mentions).items())
+    ]
+    alerts = _values(settings, names.alerts)
+    trends = _values(settings, names.trends)
+    replayed_alerts, replayed_trends = replayed(settings, watchlist, logs)
+    distinct, repeated = _mentions(logs)
     revisions = sorted(
         map(Alert.from_json, set(alerts)),
         key=lambda alert: (alert.detected_at, alert.subject, alert.rule, alert.revision),
@@ -67,52 +52,28 @@ def outcome_of(settings: Settings, watchlist: Path) -> Outcome:
         alerts=revisions,
         repeated_mentions=repeated,
         replay_differences=[
-            *_differences("alerts", set(alerts), replayed_alerts),
-            *_differences("trend points", set(trends), replayed_trends),
+            *_differences("alerts", set(alerts), set(replayed_alerts)),
+            *_differences("trend points", set(trends), set(replayed_trends)),
         ],
     )
 
 
-def _values(log: dict[int, list[bytes | None]]) -> list[bytes]:
-    return [value for values in log.values() for value in values if value is not None]
+def _values(settings: Settings, topic: str) -> list[bytes]:
+    return [value for value in values_of(settings, topic) if value is not None]
 
 
-def _replay(
-    settings: Settings, watchlist: Path, mentions: dict[int, list[bytes | None]]
-) -> tuple[set[bytes], set[bytes]]:
-    """The alerts and trend points that the core makes of a mentions log."""
-    subjects = load_watchlist(watchlist)
-    config = WatchConfig(
-        rules=load_rules(),
-        subjects=watched_subjects(subjects),
-        windows_ms=settings.windows,
-        allowed_lateness_ms=settings.allowed_lateness,
-        watchlist_version=subjects.version,
-    )
-    alerts: set[bytes] = set()
-    trends: set[bytes] = set()
-    for _partition, log in sorted(mentions.items()):
-        watch = Watch(config)
-        for value in log:
-            try:
-                record = decode_watch_record(value)
-            except RecordError:
-                continue
-            for output in written(watch.apply(record)):
-                found = alerts if isinstance(output, Alert) else trends
-                found.add(output.to_json())
-    return alerts, trends
+def _decoded(log: Iterable[bytes | None]) -> Iterator[Mention | Progress]:
+    """What can be read of a partition of the mentions: there is poison among them."""
+    for value in log:
+        with suppress(RecordError):
+            yield decode_watch_record(value)
 
 
-def _mentions(log: dict[int, list[bytes | None]]) -> tuple[int, int]:
-    """How many distinct mentions a log holds, and how many repetitions of them."""
+def _mentions(logs: Iterable[Iterable[Mention | Progress]]) -> tuple[int, int]:
+    """How many distinct mentions the logs hold, and how many repetitions of them."""
     seen: set[tuple[str, str, int, int]] = set()
     repeated = 0
-    for value in _values(log):
-        try:
-            record = decode_watch_record(value)
-        except RecordError:
-            continue
+    for record in chain.from_iterable(logs):
         if isinstance(record, Mention):
             raw = record.raw
             key = (record.subject, raw.topic, raw.partition, raw.offset)
@@ -126,7 +87,7 @@ def _lost(settings: Settings, names: TopicNames) -> list[tuple[str, str, str]]:
 
     Not their offsets: between the messages stand ticks, which differ with the speed.
     """
-    letters = map(DeadLetter.from_json, _values(read_all(settings, names.dead_letters)))
+    letters = map(DeadLetter.from_json, _values(settings, names.dead_letters))
     found = {
         (letter.topic, letter.partition, letter.offset, letter.stage): letter.raw
         for letter in letters

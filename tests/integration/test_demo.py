@@ -6,25 +6,18 @@ The classifier is the stub: how a sentence is read is not the question here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kafka import TopicPartition
 
-from builders import written
-from undertone.alerting.rules import load_rules
+from topic_logs import replayed, values_by_partition, values_of
 from undertone.demo.session import DemoResult, DemoSession
 from undertone.demo.stream import DemoStream, scripted_stream
 from undertone.ingest.service import in_recorded_time
-from undertone.records import Alert
 from undertone.settings import KafkaSettings, Settings
-from undertone.transport.clients import consumer
 from undertone.transport.codec import decode_watch_record
 from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.topics import TopicNames
-from undertone.watch.core import Watch, WatchConfig, watched_subjects
-from undertone.watchlist.subjects import load_watchlist
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -73,20 +66,6 @@ def comparable(result: DemoResult, settings: Settings) -> list[bytes]:
     return [alert.to_json().replace(prefix, b'"') for alert in result.alerts]
 
 
-def read_all(settings: Settings, topic: str) -> dict[int, list[bytes]]:
-    """Every value of a topic, by partition, in order."""
-    with closing(consumer(settings.kafka)) as client:
-        places = [TopicPartition(topic, n) for n in sorted(client.partitions_for_topic(topic))]
-        client.assign(places)
-        client.seek_to_beginning(*places)
-        ends = client.end_offsets(places)
-        values: dict[int, list[bytes]] = {place.partition: [] for place in places}
-        while any(client.position(place) < ends[place] for place in places):
-            for place, records in client.poll(timeout_ms=500).items():
-                values[place.partition] += [record.value for record in records]
-    return values
-
-
 def test_every_message_is_accounted_for(calm: tuple[Settings, DemoResult]) -> None:
     result = calm[1]
     assert result.adds_up
@@ -108,24 +87,13 @@ def test_the_mentions_log_gives_the_same_alerts_and_trends_to_the_byte(
 ) -> None:
     settings = calm[0]
     names = TopicNames(settings.prefix)
-    watchlist = load_watchlist(stream.watchlist)
-    config = WatchConfig(
-        rules=load_rules(),
-        subjects=watched_subjects(watchlist),
-        windows_ms=settings.windows,
-        allowed_lateness_ms=settings.allowed_lateness,
-        watchlist_version=watchlist.version,
-    )
-    alerts: list[bytes] = []
-    trends: list[bytes] = []
-    for _partition, log in sorted(read_all(settings, names.mentions).items()):
-        watch = Watch(config)
-        for value in log:
-            for output in written(watch.apply(decode_watch_record(value))):
-                (alerts if isinstance(output, Alert) else trends).append(output.to_json())
-    assert sorted(alerts) == sorted(set(read_all(settings, names.alerts)[0]))
-    live_trends = [value for log in read_all(settings, names.trends).values() for value in log]
-    assert sorted(trends) == sorted(set(live_trends))
+    logs = [
+        [decode_watch_record(value) for value in log]
+        for _partition, log in sorted(values_by_partition(settings, names.mentions).items())
+    ]
+    alerts, trends = replayed(settings, stream.watchlist, logs)
+    assert sorted(alerts) == sorted(set(values_of(settings, names.alerts)))
+    assert sorted(trends) == sorted(set(values_of(settings, names.trends)))
 
 
 def test_sigkill_of_score_and_watch_changes_neither_counts_nor_alerts(

@@ -17,13 +17,13 @@ from typing import Any
 
 import httpx
 import pytest
-from kafka import TopicPartition
 
 from readme_commands import commands, run
 from servers import free_port
 from tiny_models import write_tiny_base
+from topic_logs import values_of
 from undertone.records import Mention, RawMessage
-from undertone.settings import Settings, load_settings
+from undertone.settings import load_settings
 from undertone.transport import clients
 from undertone.transport.codec import decode_watch_record
 from undertone.transport.embedded_broker import EmbeddedBroker
@@ -108,7 +108,10 @@ def test_reviews_of_a_shop_are_read_from_its_own_topic(
         subprocess.run([sys.executable, *produce[1:]], check=True, timeout=DEADLINE_SECONDS)
         url = f"http://127.0.0.1:{port}/api/subjects"
         wait_until(lambda: heard_of(url) == SHOP_MENTIONS.keys(), "the board shows all subjects")
-    records = [decode_watch_record(value) for value in read_all(settings)]
+    records = [
+        decode_watch_record(value)
+        for value in values_of(settings, TopicNames(settings.prefix).mentions)
+    ]
     mentions = [record for record in records if isinstance(record, Mention)]
     assert Counter(mention.subject for mention in mentions) == SHOP_MENTIONS
     told = {mention.message_id: mention for mention in mentions}
@@ -124,21 +127,6 @@ def heard_of(url: str) -> set[str]:
     except httpx.HTTPError:
         return set()
     return {subject["id"] for subject in answer["subjects"] if subject["windows"]}
-
-
-def read_all(settings: Settings) -> list[bytes]:
-    """The values of all records of the mentions topic, to its end as it stands."""
-    topic = TopicNames(settings.prefix).mentions
-    values: list[bytes] = []
-    with closing(clients.consumer(settings.kafka)) as consumer:
-        parts = [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic)]
-        consumer.assign(parts)
-        ends = consumer.end_offsets(parts)
-        consumer.seek_to_beginning(*parts)
-        while any(consumer.position(part) < ends[part] for part in parts):
-            for records in consumer.poll(timeout_ms=1000).values():
-                values += [record.value for record in records]
-    return values
 
 
 @pytest.mark.slow

@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kafka import TopicPartition
 
+from topic_logs import values_of
 from undertone.demo.processes import ServiceProcess, service_environment
 from undertone.ingest.service import in_recorded_time
 from undertone.records import DeadLetter, Mention
 from undertone.scoring.accounting import accounting
 from undertone.settings import KafkaSettings, Settings
-from undertone.transport.clients import consumer, producer
+from undertone.transport.clients import producer
 from undertone.transport.codec import decode_watch_record, tick_headers
 from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.raw_topics import prepare_topics
@@ -243,13 +243,8 @@ def outcome(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) ->
             return accounting(settings.kafka, names, raw_topics)
 
         wait_until(lambda: totals()["messages_in"] >= 2 * len(BAD_RECORDS) + 1)
-        letters = [
-            DeadLetter.from_json(value) for value in read_all(settings, names.dead_letters, 1)
-        ]
-        records = [
-            decode_watch_record(value)
-            for value in read_all(settings, names.mentions, settings.mentions_partitions)
-        ]
+        letters = [DeadLetter.from_json(value) for value in values_of(settings, names.dead_letters)]
+        records = [decode_watch_record(value) for value in values_of(settings, names.mentions)]
         address = re.search(r"metrics: (\S+)", service.log.read_text())
         assert address is not None
         with urllib.request.urlopen(address[1]) as response:
@@ -292,19 +287,6 @@ def send_in_turn(settings: Settings) -> dict[str, int]:
                 )
         client.flush(30)
     return offsets
-
-
-def read_all(settings: Settings, topic: str, partitions: int) -> list[bytes]:
-    """Every value that stands on the topic now."""
-    places = [TopicPartition(topic, number) for number in range(partitions)]
-    values: list[bytes] = []
-    with closing(consumer(settings.kafka)) as client:
-        client.assign(places)
-        ends = client.end_offsets(places)
-        while any(client.position(place) < ends[place] for place in places):
-            for records in client.poll(timeout_ms=500).values():
-                values += [record.value for record in records]
-    return values
 
 
 def wait_until(done: Callable[[], bool], deadline_seconds: float = 60.0) -> None:

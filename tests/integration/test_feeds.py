@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import TopicPartition
 
 from feed_server import FeedServer, feed_server, rss
+from topic_logs import raw_records
 from undertone.errors import BrokerError, FeedError
 from undertone.ingest.feed_fetching import BODY_LIMIT_BYTES, DEADLINE_SECONDS, FeedFetcher
 from undertone.ingest.feed_memory import FeedMemory
@@ -28,7 +28,6 @@ from undertone.ingest.feed_schedule import FeedState
 from undertone.ingest.feeds import Feed
 from undertone.records import Kind, RawMessage
 from undertone.settings import KafkaSettings, Settings
-from undertone.transport.clients import consumer
 from undertone.transport.embedded_broker import EmbeddedBroker
 
 EVERY_MS = 300_000
@@ -212,23 +211,6 @@ def test_an_answer_that_drips_is_given_up(server: FeedServer) -> None:
         fetched(server, clock=lambda: next(moments))
 
 
-def read_all(settings: Settings) -> dict[str, list[Any]]:
-    """Every record of the raw topics, by topic."""
-    records: dict[str, list[Any]] = defaultdict(list)
-    with closing(consumer(settings.kafka)) as client:
-        partitions = [
-            TopicPartition(topic.name, number)
-            for topic in settings.effective_raw_topics
-            for number in range(topic.partitions)
-        ]
-        client.assign(partitions)
-        ends = client.end_offsets(partitions)
-        while any(client.position(partition) < ends[partition] for partition in partitions):
-            for partition, batch in client.poll(timeout_ms=1_000).items():
-                records[partition.topic].extend(batch)
-    return records
-
-
 @pytest.mark.kafka
 def test_the_command_brings_feeds_onto_the_broker_without_repeats(
     broker: EmbeddedBroker, prefix: str, server: FeedServer, tmp_path: Path
@@ -268,7 +250,9 @@ def test_the_command_brings_feeds_onto_the_broker_without_repeats(
     assert (tmp_path / f"{prefix}.feeds.sqlite").exists()
 
     settings = Settings(prefix=prefix, kafka=KafkaSettings(bootstrap=broker.bootstrap))
-    log = read_all(settings)
+    log: dict[str, list[Any]] = defaultdict(list)
+    for (topic, _partition), records in raw_records(settings).items():
+        log[topic] += records
     assert list(log) == [f"{prefix}.raw.news"]
     messages = [RawMessage.from_json(record.value) for record in log[f"{prefix}.raw.news"]]
     assert sorted(str(message.title) for message in messages) == ["a", "b", "c"]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from contextlib import closing
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from kafka import TopicPartition
 from typer.testing import CliRunner
 
+from topic_logs import raw_records
 from undertone.cli import ingest
 from undertone.errors import BrokerError, TopicError
 from undertone.ingest.planning import Arrival, Routes, TickPolicy, TimedRecord, plan
@@ -20,7 +19,6 @@ from undertone.ingest.service import Ingestor, in_recorded_time
 from undertone.records import Kind, RawMessage, parse_instant
 from undertone.settings import KafkaSettings, Settings
 from undertone.simulate.scenarios import build_scenario
-from undertone.transport.clients import consumer
 from undertone.transport.codec import tick_instant
 from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.raw_topics import prepare_topics
@@ -31,23 +29,6 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture
 def settings(broker: EmbeddedBroker, prefix: str) -> Settings:
     return Settings(prefix=prefix, kafka=KafkaSettings(bootstrap=broker.bootstrap))
-
-
-def read_all(settings: Settings) -> dict[tuple[str, int], list[Any]]:
-    """Every record of the raw topics, by topic and partition, in order of offset."""
-    records: dict[tuple[str, int], list[Any]] = defaultdict(list)
-    with closing(consumer(settings.kafka)) as client:
-        partitions = [
-            TopicPartition(topic.name, number)
-            for topic in settings.effective_raw_topics
-            for number in range(topic.partitions)
-        ]
-        client.assign(partitions)
-        ends = client.end_offsets(partitions)
-        while any(client.position(partition) < ends[partition] for partition in partitions):
-            for partition, batch in client.poll(timeout_ms=1_000).items():
-                records[partition.topic, partition.partition].extend(batch)
-    return records
 
 
 def invoke(settings: Settings, *arguments: str) -> Any:
@@ -69,7 +50,7 @@ def test_the_stamps_on_the_broker_are_the_recorded_arrivals(settings: Settings) 
     records = plan(scenario.arrivals(), routes, TickPolicy.for_speed(None), end_ms=scenario.end_ms)
     counts = ingestor.run(records)
 
-    log = read_all(settings)
+    log = raw_records(settings)
     written = [record for records in log.values() for record in records]
     assert counts.ingested == 400
     assert len(written) == counts.ingested + counts.ticks == len(sent)
@@ -127,7 +108,7 @@ def test_the_command_counts_rejects_and_keeps_them_with_their_lines(
     assert rejects[0]["text"] == "not JSON"
     stamps = {
         RawMessage.from_json(record.value).id: record.timestamp
-        for records in read_all(settings).values()
+        for records in raw_records(settings).values()
         for record in records
         if record.value is not None
     }
@@ -142,7 +123,7 @@ def test_live_messages_are_stamped_on_append_without_ticks(
     result = invoke(settings, str(tmp_path / "rows.jsonl"), "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["ticks"] == 0
-    written = [record for records in read_all(settings).values() for record in records]
+    written = [record for records in raw_records(settings).values() for record in records]
     assert len(written) == 3
     assert all(record.timestamp > parse_instant("2024-01-01T00:00:00Z") for record in written)
 

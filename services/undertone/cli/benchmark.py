@@ -52,7 +52,7 @@ def alerts(
     from undertone.replay.store import Store, default_store
     from undertone.settings import load_settings
     from undertone.truth import read_truth
-    from undertone.watch.core import WatchConfig, watched_subjects
+    from undertone.watch.core import WatchConfig
     from undertone.watchlist.subjects import load_watchlist
 
     if not stream.is_file():
@@ -64,13 +64,7 @@ def alerts(
             "no watchlist is named", hint="Set `watchlist` in undertone.yaml, or give --watchlist."
         )
     subjects = load_watchlist(watchlist)
-    watch_config = WatchConfig(
-        load_rules(rules or settings.rules),
-        watched_subjects(subjects),
-        settings.windows,
-        settings.allowed_lateness,
-        subjects.version,
-    )
+    watch_config = WatchConfig.of(settings, load_rules(rules or settings.rules), subjects)
     truth = None if events is None else read_truth(events)
     given = Input([stream], [], delay_ms=0, merge=True, as_scored=None, engine=None, model=None)
     with (

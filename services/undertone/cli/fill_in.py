@@ -64,7 +64,7 @@ def command(
     from undertone.scoring.pipeline import Reader
     from undertone.scoring.routing import LanguageRouter, load_detector
     from undertone.settings import load_settings
-    from undertone.watch.core import WatchConfig, watched_subjects
+    from undertone.watch.core import WatchConfig
     from undertone.watchlist.subjects import load_watchlist
 
     settings = load_settings(config, prefix=prefix, bootstrap=bootstrap)
@@ -75,13 +75,7 @@ def command(
         )
     everyone = load_watchlist(watchlist_file)
     matcher = OnlySubjects(everyone, subjects)
-    watch_config = WatchConfig(
-        load_rules(rules or settings.rules),
-        watched_subjects(everyone),
-        settings.windows,
-        settings.allowed_lateness,
-        everyone.version,
-    )
+    watch_config = WatchConfig.of(settings, load_rules(rules or settings.rules), everyone)
     span = range_of(from_, None, 0).span
     topics = settings.effective_raw_topics
     names = [topic.name for topic in topics]

@@ -107,7 +107,7 @@ def command(
     from undertone.replay.sweep_grid import read_sweep
     from undertone.settings import load_settings
     from undertone.truth import read_truth
-    from undertone.watch.core import WatchConfig, watched_subjects
+    from undertone.watch.core import WatchConfig
     from undertone.watchlist.subjects import load_watchlist
 
     given = Input(
@@ -131,13 +131,7 @@ def command(
     rule_set = load_rules(rules or settings.rules)
     order = Order(
         asked.span,
-        WatchConfig(
-            rule_set,
-            watched_subjects(subjects),
-            settings.windows,
-            settings.allowed_lateness,
-            subjects.version,
-        ),
+        WatchConfig.of(settings, rule_set, subjects),
         out,
         events=None if events is None else read_truth(events),
         overlays=[read_overlay(option) for option in overlay or []],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,9 +168,10 @@ def _mentions_source(given: Input, asked: Range, scored: list[str], settings: Se
 
 def models_of(given: Input, settings: Settings) -> dict[str, Model]:
     """What reads the texts, by route; nothing is loaded before a text must be read."""
+    from undertone.cli.classifiers import load_named
     from undertone.replay.reading import Model
     from undertone_models.checkpoint import Checkpoint, resolve
-    from undertone_models.classifier import SentimentClassifier, StubClassifier, load_classifier
+    from undertone_models.classifier import StubClassifier
 
     engine = given.engine.value if given.engine else settings.model.engine
     options = settings.model
@@ -178,19 +179,10 @@ def models_of(given: Input, settings: Settings) -> dict[str, Model]:
     if given.model is not None:
         paths["default"] = given.model
 
-    def loader(path: str | None) -> Callable[[], SentimentClassifier]:
-        return lambda: load_classifier(
-            engine,
-            path,
-            threads=options.threads,
-            max_tokens=options.max_tokens,
-            token_budget=options.token_budget,
-            batch_a_thread=True,
-        )
-
     models = {}
     for route, path in paths.items():
         name = StubClassifier.name if engine == "stub" else Checkpoint.load(resolve(path)).name
         key = f"{name} {engine} {options.max_tokens}"
-        models[route] = Model(name, key, loader(path))
+        load = partial(load_named, options, given.engine, path, batch_a_thread=True)
+        models[route] = Model(name, key, load)
     return models

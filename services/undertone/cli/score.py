@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,7 +18,7 @@ from undertone.cli.options import (
 from undertone.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
-    from undertone.settings import ModelSettings
+    from undertone_models.classifier import SentimentClassifier
 
 NEW_OBJECTS_A_COLLECTION = 50_000
 
@@ -53,6 +52,8 @@ def command(
 
     from prometheus_client import CollectorRegistry
 
+    from undertone.cli.classifiers import load_named
+    from undertone.cli.model_errors import model_errors
     from undertone.errors import ConfigurationError
     from undertone.reloading import ConfigMetrics, Hangups, Loaded, Reloads
     from undertone.scoring.checkpoints import Checkpoints
@@ -80,8 +81,12 @@ def command(
         named = load_settings(config, prefix=prefix, bootstrap=bootstrap).model_paths
         return named if model is None else {**named, DEFAULT_MODEL: model}
 
+    def load_one(path: str | None) -> SentimentClassifier:
+        with model_errors():
+            return load_named(settings.model, engine, path, batch_a_thread=True)
+
     running: list[ScoreService] = []
-    checkpoints = Checkpoints(paths, _loader(settings.model, engine))
+    checkpoints = Checkpoints(paths, load_one)
     registry = CollectorRegistry()
     reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
     by_language = checkpoints.load()
@@ -106,25 +111,3 @@ def command(
     gc.set_threshold(NEW_OBJECTS_A_COLLECTION)
     with stop_on_signals(service.stop):
         service.run()
-
-
-def _loader(model: ModelSettings, engine: EngineName | None) -> Callable[[str | None], Any]:
-    """What loads the classifier of a path. It raises ModelError."""
-    from undertone.errors import ModelError
-    from undertone_models.checkpoint import CheckpointError
-    from undertone_models.classifier import load_classifier
-
-    def load(path: str | None) -> Any:
-        try:
-            return load_classifier(
-                engine.value if engine else model.engine,
-                path,
-                threads=model.threads,
-                max_tokens=model.max_tokens,
-                token_budget=model.token_budget,
-                batch_a_thread=True,
-            )
-        except CheckpointError as error:
-            raise ModelError(error.message, hint=error.hint) from None
-
-    return load

@@ -45,6 +45,7 @@ def command(
     SIGTERM and Ctrl-C finish what is in flight; the exit status is then 0 and 130.
     """
     require_packages("serve", ("fastapi", "uvicorn"), extra="serve")
+    from undertone.cli.classifiers import load_named
     from undertone.cli.model_errors import model_errors
     from undertone.serving.service import ServeService
     from undertone.settings import DEFAULT_MODEL, load_settings
@@ -55,16 +56,9 @@ def command(
     serving = with_options(settings.serving, host=host, port=port)
 
     def load() -> SentimentClassifier:
-        from undertone_models.classifier import load_classifier
-
+        path = model or settings.model_paths[DEFAULT_MODEL]
         with model_errors():
-            return load_classifier(
-                engine.value if engine else settings.model.engine,
-                model or settings.model_paths[DEFAULT_MODEL],
-                threads=settings.model.threads,
-                max_tokens=settings.model.max_tokens,
-                token_budget=settings.model.token_budget,
-            )
+            return load_named(settings.model, engine, path)
 
     deployment = settings.model_copy(update={"serving": serving}) if serving.messages else None
     service = ServeService(serving, load, deployment=deployment)

@@ -55,7 +55,7 @@ def command(
     from undertone.settings import load_settings
     from undertone.telemetry import Readiness, configure_logging, serve_metrics
     from undertone.watch.agent import Outlets
-    from undertone.watch.core import Watch, WatchConfig, watched_subjects
+    from undertone.watch.core import Watch, WatchConfig
     from undertone.watch.exposition import Exposition
     from undertone.watch.partition import CoreFactory
     from undertone.watch.rebuild import delete_state
@@ -78,13 +78,7 @@ def command(
 
     def load() -> Loaded[CoreFactory]:
         rule_set, subjects = load_rules(rules or settings.rules), load_watchlist(watchlist_file)
-        watch_config = WatchConfig(
-            rules=rule_set,
-            subjects=watched_subjects(subjects),
-            windows_ms=settings.windows,
-            allowed_lateness_ms=settings.allowed_lateness,
-            watchlist_version=subjects.version,
-        )
+        watch_config = WatchConfig.of(settings, rule_set, subjects)
         versions = {"rules": rule_set.version, "watchlist": subjects.version}
         return Loaded(lambda: Watch(watch_config), versions)
 

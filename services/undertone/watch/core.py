@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from undertone.alerting.lifecycle import Phase
 from undertone.alerting.rules import RuleSet
@@ -21,6 +22,9 @@ from undertone.watch.state import SubjectState
 from undertone.watch.subject import SubjectWatch
 from undertone.watchlist.subjects import Prior, Watchlist
 from undertone.watchlist.voice_weights import VoiceWeights
+
+if TYPE_CHECKING:
+    from undertone.settings import Settings
 
 # A timer at an instant comes before a mention that arrived at it: windows are half-open.
 _TIMER, _MENTION = 0, 1
@@ -56,6 +60,17 @@ class WatchConfig:
     windows_ms: tuple[int, ...] = (300_000, 3_600_000, 86_400_000)
     allowed_lateness_ms: int = 3_600_000
     watchlist_version: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, rules: RuleSet, watchlist: Watchlist) -> WatchConfig:
+        """What settings, rules and watchlist say together."""
+        return cls(
+            rules,
+            watched_subjects(watchlist),
+            settings.windows,
+            settings.allowed_lateness,
+            watchlist.version,
+        )
 
     @property
     def all_windows_ms(self) -> tuple[int, ...]:
