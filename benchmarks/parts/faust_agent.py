@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from undertone_models.answers import valid_scores
 from undertone_models.classifier import StubClassifier
 
 
-def application(bootstrap: str, prefix: str, watchlist: Path) -> Any:
-    """The worker's application: one agent, at its defaults."""
+def application(bootstrap: str, prefix: str, watchlist: Path, folder: str) -> Any:
+    """The worker's application: one agent, at its defaults; its data folder."""
     raw, names = f"{prefix}.raw", TopicNames(prefix)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -38,6 +39,7 @@ def application(bootstrap: str, prefix: str, watchlist: Path) -> Any:
         topic_disable_leader=True,
         web_host="127.0.0.1",
         web_port=port,
+        datadir=folder,
     )
     source = app.topic(raw, value_type=bytes, value_serializer="raw")
     mentions = app.topic(names.mentions, value_type=bytes, value_serializer="raw")
@@ -72,9 +74,10 @@ def application(bootstrap: str, prefix: str, watchlist: Path) -> Any:
 def main() -> None:
     """Work until ended by a signal."""
     bootstrap, prefix, watchlist = sys.argv[1:]
-    faust.Worker(
-        application(bootstrap, prefix, Path(watchlist)), loglevel="error"
-    ).execute_from_commandline()
+    with tempfile.TemporaryDirectory() as folder:
+        faust.Worker(
+            application(bootstrap, prefix, Path(watchlist), folder), loglevel="error"
+        ).execute_from_commandline()
 
 
 if __name__ == "__main__":

@@ -341,8 +341,9 @@ def test_the_model_is_changed_while_messages_come(broker: EmbeddedBroker, prefix
             service.stop()
             thread.join(60)
         assert log.applied() == expected_mentions(records, settings)
+        # In the raw topic's order: a reader meets the mentions partitions in any order.
         by_place: dict[tuple[str, int], list[str]] = {}
-        for mention in log.mentions:
+        for mention in sorted(log.mentions, key=lambda each: each.raw.offset):
             by_place.setdefault((mention.raw.topic, mention.raw.partition), []).append(
                 mention.model
             )

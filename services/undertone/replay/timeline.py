@@ -185,7 +185,7 @@ class Timeline:
             return
         if at_ms > self._latest_ms:
             self._latest_ms = at_ms
-            while self.until_ms is None and at_ms > self.from_ms + BINS * self.bin_ms:
+            while self.until_ms is None and at_ms >= self.from_ms + BINS * self.bin_ms:
                 self._widen()
         key = (subject, window)
         track = self._tracks.get(key)
