@@ -19,6 +19,7 @@ from undertone.scoring.delivery import Delivery, Sender
 from undertone.scoring.ledger import Ledger, Totals
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import RawRecord, Reader
+from undertone.scoring.pulse import Pulse
 from undertone.scoring.routing import LanguageRouter
 from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Model, Tokenising
 from undertone.settings import RawTopic
@@ -73,6 +74,8 @@ class Pipeline:
     producer: FakeProducer = field(default_factory=FakeProducer)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     faults: list[BaseException] = field(default_factory=list)
+    load_again: Callable[[], Any] | None = None
+    now: float = 0.0
 
     def __post_init__(self) -> None:
         self.metrics = metrics = ScoreMetrics(self.registry)
@@ -81,7 +84,10 @@ class Pipeline:
         done: Handoff[Job] = Handoff(10_000)
         self.lanes = lanes = {
             route: Lane(
-                Model(classifier, ScoreCache(classifier.name, 100)),
+                Model(
+                    Pulse(classifier, self.load_again, lambda: self.now),
+                    ScoreCache(classifier.name, 100),
+                ),
                 Handoff(10_000),
                 Handoff(10_000),
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +73,7 @@ def read_truth(path: Path) -> list[TruthEvent]:
         if path.suffix == ".gz":
             data = gzip.decompress(data)
         text = data.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputFileError(f"{path}: cannot be read: {error}") from None
     except UnicodeDecodeError:
         raise InputFileError(f"{path}: is not UTF-8 text") from None
@@ -114,15 +115,21 @@ def _json_rows(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
 
 def _tsv_rows(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     # Titles may hold a quotation mark of any kind, so a mark quotes nothing here.
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = reader.fieldnames or []
+    lines = io.StringIO(text, newline=None)
+    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows: list[tuple[int, Mapping[str, Any]]] = []
+    try:
+        header = reader.fieldnames or []
+        rows += ((reader.line_num, row) for row in reader)
+    except csv.Error as error:
+        raise ConfigurationError(f"{path}: line {reader.reader.line_num}: {error}") from None
     for name in ("subject", "start"):
         if not any(alias in header for alias in _ALIASES[name]):
             raise ConfigurationError(
                 f"{path}: line 1: {name}: expected a column of that name "
                 f"(or {', '.join(_ALIASES[name][1:])}), parted by tabs"
             )
-    return [(reader.line_num, row) for row in reader]
+    return rows
 
 
 def _event(row: Mapping[str, Any], where: str) -> TruthEvent:

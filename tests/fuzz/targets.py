@@ -117,7 +117,7 @@ def gzip_rows(data: bytes) -> None:
 
 def truth(data: bytes) -> None:
     """A file of true events."""
-    for name in ("truth.tsv", "truth.jsonl"):
+    for name in ("truth.tsv", "truth.jsonl", "truth.tsv.gz"):
         with suppress(InputFileError, ConfigurationError):
             read_truth(_file(name, data))
 

@@ -352,6 +352,62 @@ def test_the_model_is_changed_while_messages_come(broker: EmbeddedBroker, prefix
     assert all(models == sorted(models) for models in by_place.values())
 
 
+class Mortal(StubClassifier):
+    """Answers while its device lives."""
+
+    dead = True
+
+    def forward(self, batch: Sequence[Any]) -> Any:
+        if self.dead:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return super().forward(batch)
+
+
+def test_a_model_whose_device_died_is_loaded_anew(broker: EmbeddedBroker, prefix: str) -> None:
+    settings = recorded_settings(broker, prefix)
+    readiness, registry = Readiness(), CollectorRegistry()
+    service = ScoreService(
+        settings,
+        watchlist(),
+        Mortal(),
+        registry,
+        readiness=readiness,
+        load_again=lambda route: StubClassifier(),
+    )
+    records = send_raw(settings, range(200), end=False)
+    thread = threading.Thread(target=service.run, daemon=True)
+    with closing(Log(settings)) as log:
+        thread.start()
+        try:
+            log.read_until(lambda log: len(log.mentions) >= 50)
+            assert {mention.status for mention in log.mentions} == {"unscored"}
+            assert "stub@1 does not answer" in (readiness.why_not or "")
+            # Messages go on; the first that comes after the wait is read by the model loaded anew.
+            number = 1000
+            while not any(mention.status == "scored" for mention in log.mentions):
+                number += 1
+                records += send_raw(settings, [number], end=False)
+                log.read_until(lambda log: True)
+            send_raw(settings, [])
+            log.read_until(Log.is_complete)
+        finally:
+            service.stop()
+            thread.join(60)
+    unscored = [mention for mention in log.mentions if mention.status == "unscored"]
+    assert len(log.mentions) == len(expected_mentions(records, settings))
+    assert counted(settings)["unscored"] == len({place_of(each)[:3] for each in unscored})
+    assert samples(registry, "mentions_total")["unscored",] == len(unscored)
+
+
+def test_a_model_that_stays_dead_ends_the_scorer(broker: EmbeddedBroker, prefix: str) -> None:
+    settings = recorded_settings(broker, prefix)
+    send_raw(settings, range(50))
+    limits = Limits(dead_seconds=0.5)
+    service = ScoreService(settings, watchlist(), Mortal(), CollectorRegistry(), limits=limits)
+    with pytest.raises(UndertoneError, match=r"stub@1 has not answered for .*launch failure"):
+        service.run()
+
+
 class Versioned(StubClassifier):
     """The stub under another version."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,26 @@ def test_a_day_is_its_midnight_and_a_fall_in_price_is_negative(tmp_path: Path) -
         ("subject\tstart\tpolarity\nlehman\t2008-09-15\tbad\n", r"line 2: polarity: "),
         ('{"subject": "lehman"}\n', r"line 1: start: "),
         ('{"subject": \n', r"line 1: not JSON"),
+        (f"subject\tstart\nlehman\t2008-09-15\nlehman\t{'x' * 200_000}\n", r"line 3: field larger"),
     ],
 )
 def test_a_wrong_file_names_the_line_and_the_field(text: str, error: str, tmp_path: Path) -> None:
     path = tmp_path / "truth"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=error):
+        read_truth(path)
+
+
+def test_lines_may_end_as_on_an_old_macintosh(tmp_path: Path) -> None:
+    path = tmp_path / "truth.tsv"
+    path.write_bytes(b"subject\tstart\rlehman\t2008-09-15\r")
+    assert [event.subject for event in read_truth(path)] == ["lehman"]
+
+
+def test_a_damaged_gzip_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "truth.tsv.gz"
+    path.write_bytes(gzip.compress(b"subject\tstart\n")[:10] + b"\xff" * 20)
+    with pytest.raises(InputFileError, match=r"truth\.tsv\.gz: cannot be read"):
         read_truth(path)
 
 

@@ -104,6 +104,7 @@ def command(
         detect=load_detector(by_language) if by_language else None,
         readiness=readiness,
         reloads=reloads,
+        load_again=lambda route: load_one(paths()[route]),
     )
     running.append(service)
     # What is in flight is let go without the collector's help, which would walk all of it often.

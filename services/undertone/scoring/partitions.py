@@ -63,6 +63,7 @@ class Limits:
     stop_seconds: float = 15.0
     request_ms: int = 20_000
     outage_seconds: float = 20.0
+    dead_seconds: float = 300.0
 
 
 @dataclass(frozen=True)

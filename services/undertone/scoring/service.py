@@ -77,10 +77,12 @@ class ScoreService:
         clocks: Clocks = SYSTEM_CLOCKS,
         readiness: Readiness | None = None,
         reloads: Reloads | None = None,
+        load_again: Callable[[str], SentimentClassifier] | None = None,
     ) -> None:
         """`by_language`: those that read a language instead of `classifier`; they need `detect`.
 
-        `reloads` is asked for another watchlist now and then.
+        `reloads` is asked for another watchlist now and then; `load_again` gives the classifier of
+        a route (`default`, a language) anew, where the one at work has died.
         """
         self._settings, self._limits, self._clocks = settings, limits, clocks
         self._names = TopicNames(settings.prefix)
@@ -101,7 +103,7 @@ class ScoreService:
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
         self._to_decode: Handoff[Job] = Handoff(UNBOUNDED)
         self._to_send: Handoff[Job] = Handoff(UNBOUNDED)
-        self._changes = ModelChanges(self._metrics, settings.model.cache_entries)
+        self._changes = ModelChanges(self._metrics, settings.model.cache_entries, load_again)
         self._lanes = self._lanes_of({DEFAULT_MODEL: classifier, **(by_language or {})})
         lanes = set(self._lanes.values())
         self._queues: dict[str, list[Handoff[Any]]] = {
@@ -115,11 +117,11 @@ class ScoreService:
         """A lane for each route; routes that are read by the same checkpoint share one."""
         by_name = {
             classifier.name: Lane(
-                self._changes.model_of(classifier),
+                self._changes.model_of(route, classifier),
                 Handoff(self._limits.pairs),
                 Handoff(self._limits.pairs),
             )
-            for classifier in classifiers.values()
+            for route, classifier in classifiers.items()
         }
         return {route: by_name[classifier.name] for route, classifier in classifiers.items()}
 
@@ -241,7 +243,7 @@ class ScoreService:
         """Settle, commit and publish whatever is due."""
         now, limits = self._clocks.monotonic(), self._limits
         partitions.settle()
-        self._readiness.say(partitions.why_not_ready)
+        self._readiness.say(partitions.why_not_ready or self._dead_model())
         if now - self._last_claim >= limits.progress_seconds:
             self._last_claim = now
             partitions.claim_ends()
@@ -256,6 +258,20 @@ class ScoreService:
         ):
             self._last_progress = now
             self._publish_progress(partitions, sender)
+
+    def _dead_model(self) -> str | None:
+        """Which model does not answer, if any. Raises UndertoneError where one never does again."""
+        for pulse in (lane.model.pulse for lane in self._lanes.values()):
+            if pulse.dead_seconds > self._limits.dead_seconds:
+                raise UndertoneError(
+                    f"{pulse.classifier.name} has not answered for "
+                    f"{self._limits.dead_seconds:.0f} s: {pulse.error}",
+                    hint="Start it again: some devices come back only to a new process. What was "
+                    "sent meanwhile is unscored; `undertone replay --rescore` reads it again.",
+                )
+            if pulse.dead_seconds:
+                return f"{pulse.classifier.name} does not answer: {pulse.error}"
+        return None
 
     def _publish_progress(self, partitions: OwnedPartitions, sender: Sender) -> None:
         partitions.advanced = False

@@ -24,6 +24,7 @@ from undertone.scoring.pipeline import (
     Rejected,
     Tick,
 )
+from undertone.scoring.pulse import Pulse
 from undertone.telemetry import FailureLog
 from undertone_models.answers import Scores, valid_scores
 from undertone_models.batching import HalvingBudget, bisected
@@ -39,8 +40,13 @@ LINGER_SECONDS = 0.002
 class Model:
     """A classifier, and the scores that it gave lately."""
 
-    classifier: SentimentClassifier
+    pulse: Pulse
     cache: ScoreCache
+
+    @property
+    def classifier(self) -> SentimentClassifier:
+        """The one at work."""
+        return self.pulse.classifier
 
     @cached_property
     def budget(self) -> HalvingBudget:
@@ -225,8 +231,12 @@ class Forwarding:
         lengths = [len(encoded.ids) for _, encoded in readable]
 
         def forward(batch: list[int]) -> None:
-            self._count_tokens([lengths[index] for index in batch])
-            self._resolve(self._score(model, [readable[index] for index in batch]))
+            several = [readable[index] for index in batch]
+            if model.pulse.answers():
+                self._count_tokens([lengths[index] for index in batch])
+                self._resolve(self._score(model, several))
+            else:
+                self._resolve((item, None) for item, _ in several)
 
         model.budget.run(lengths, forward)
 
@@ -245,6 +255,8 @@ class Forwarding:
             batch,
             self._failures.note,
         )
+        if all(row is None for row in rows):
+            model.pulse.doubt()
         self._metrics.worked(
             "forward", started, (job.read_at for item, _ in batch for job in item.jobs)
         )

@@ -127,27 +127,6 @@ def test_a_row_that_does_not_fit_alone_is_a_fault() -> None:
         pipeline.finish()
 
 
-def test_a_device_that_comes_back_scores_again_without_a_restart() -> None:
-    class Flickering(StubClassifier):
-        dead = True
-
-        def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
-            if self.dead:
-                raise RuntimeError("CUDA error: device unavailable")
-            return super().forward(batch)
-
-    model = Flickering()
-    pipeline = Pipeline(model)
-    for dead in (True, False):
-        model.dead = dead
-        pipeline.admit(message("Acme wins"))
-        pipeline.finish()
-    # The same text: what failed was not remembered.
-    assert [mention.status for mention in pipeline.mentions] == ["unscored", "scored"]
-    labels = {"status": "unscored"}
-    assert pipeline.registry.get_sample_value("undertone_score_mentions_total", labels) == 1
-
-
 def test_scores_that_are_no_numbers_are_no_scores() -> None:
     class Broken(StubClassifier):
         def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:

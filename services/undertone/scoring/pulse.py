@@ -1,0 +1,115 @@
+"""Whether a classifier answers at all: its device may be gone while the process goes on.
+
+A text that no model can read fails alone. Where a whole batch fails, the classifier is asked about
+texts that it has read before; a classifier that fails on those is dead. What comes meanwhile stays
+unscored. It is asked again, then loaded anew, after waits that double.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from undertone_models.classifier import Pair, SentimentClassifier
+
+# One short pair, and several: what each new classifier reads first, so that whatever it sets up at
+# its first passes is there before the first message, and what a doubtful one is asked.
+KNOWN_PAIRS = (Pair("Northbrae opens an office", "Northbrae"),) * 8
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
+
+log = logging.getLogger(__name__)
+
+
+def warm(classifier: SentimentClassifier) -> None:
+    """Let it read the known pairs. Raises whatever it raises."""
+    classifier.classify(KNOWN_PAIRS[:1])
+    classifier.classify(KNOWN_PAIRS)
+
+
+class Pulse:
+    """A classifier, replaced by one loaded anew when it has died. May be used from any thread."""
+
+    def __init__(
+        self,
+        classifier: SentimentClassifier,
+        load: Callable[[], SentimentClassifier] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`load` gives the same checkpoint again (None: it is only asked again)."""
+        self.classifier = classifier
+        self._load, self._clock = load, clock
+        self._trying = threading.Lock()
+        self._died_at: float | None = None
+        self._wait_seconds = FIRST_WAIT_SECONDS
+        self._next_try = 0.0
+        self.error = ""
+
+    @property
+    def dead_seconds(self) -> float:
+        """For how long it has not answered; 0 where it answers."""
+        died_at = self._died_at
+        return 0.0 if died_at is None else max(1e-9, self._clock() - died_at)
+
+    def answers(self) -> bool:
+        """Whether it is worth asking; a dead one is tried here, when its wait is over."""
+        if self._died_at is None:
+            return True
+        if not self._trying.acquire(blocking=False):
+            return False  # another thread tries
+        try:
+            if self._died_at is not None and self._clock() >= self._next_try:
+                self._revive()
+            return self._died_at is None
+        finally:
+            self._trying.release()
+
+    def doubt(self) -> None:
+        """A whole batch has failed: find out whether the texts did it or the classifier is dead."""
+        with self._trying:
+            if self._died_at is not None:
+                return
+            try:
+                warm(self.classifier)
+            except MemoryError:
+                raise
+            except Exception as error:
+                self._died_at = self._clock()
+                self._wait_seconds = FIRST_WAIT_SECONDS
+                self._put_off(error)
+
+    def _revive(self) -> None:
+        try:
+            self._warm_or_load()
+        except Exception as error:  # whatever a device and its driver raise, memory too
+            self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+            self._put_off(error)
+            return
+        log.info("%s answers again after %.0f s", self.classifier.name, self.dead_seconds)
+        self._died_at = None
+
+    def _warm_or_load(self) -> None:
+        try:
+            warm(self.classifier)
+        except Exception:
+            if self._load is None:
+                raise
+            loaded = self._load()
+            if loaded.name != self.classifier.name:
+                raise RuntimeError(
+                    f"its files hold {loaded.name} by now: `undertone reload` takes that up"
+                ) from None
+            warm(loaded)
+            self.classifier = loaded
+
+    def _put_off(self, error: Exception) -> None:
+        self.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        self._next_try = self._clock() + self._wait_seconds
+        log.error(
+            "%s does not answer, what it should read stays unscored; it is tried again in %.0f s: "
+            "%s",
+            self.classifier.name,
+            self._wait_seconds,
+            self.error,
+        )
