@@ -58,6 +58,7 @@ def test_the_group_commits_again_after_a_kill_that_left_the_cursor_ahead(scene: 
     scene.commit({number: offset - 20 for number, offset in cursors.items()})
     scene.start()
     scene.wait_for(1, "ready")
+    scene.wait(lambda: scene.committed() == cursors, "the commit of what had been applied before")
     scene.send(400)
 
     def committed() -> bool:

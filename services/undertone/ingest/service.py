@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kafka import KafkaProducer
@@ -13,6 +15,9 @@ from undertone.errors import BrokerError
 from undertone.ingest.planning import TimedRecord
 from undertone.settings import KafkaSettings, Settings
 from undertone.transport.clients import producer
+
+IN_FLIGHT_RECORDS = 5_000  # kafka-python bounds neither their number nor their bytes
+OUTAGE_MS = 600_000  # a broker that comes back within it has lost nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Ingestor:
         self._on_sent = on_sent
         self._clock = clock
         self._failure: Exception | None = None
+        self._room = threading.Semaphore(IN_FLIGHT_RECORDS)
 
     def run(self, records: Iterable[TimedRecord]) -> IngestCounts:
         """Write all records and wait until each is acknowledged.
@@ -58,7 +64,7 @@ class Ingestor:
         """
         self._failure = None
         sent = ticks = 0
-        client = producer(self._kafka)
+        client = producer(self._kafka, delivery_timeout_ms=OUTAGE_MS)
         try:
             for record in records:
                 self._send(client, record)
@@ -69,24 +75,33 @@ class Ingestor:
         except KafkaError as error:
             raise self._broker_error(error) from None
         finally:
-            client.close(timeout=5)
+            with suppress(KafkaError):  # all is acknowledged, or the failure is on its way
+                client.close(timeout=5)
         return IngestCounts(sent, ticks)
 
     def _send(self, client: KafkaProducer, record: TimedRecord) -> None:
+        while not self._room.acquire(timeout=1):
+            self._raise_failure()
         self._raise_failure()
         if self._on_sent is not None:
             self._on_sent(record, self._clock())
-        client.send(
+        future = client.send(
             record.topic,
             value=record.value,
             key=record.key,
             headers=record.headers,
             partition=record.partition,
             timestamp_ms=record.timestamp_ms,
-        ).add_errback(self._remember)
+        )
+        future.add_callback(self._acknowledged)
+        future.add_errback(self._remember)
+
+    def _acknowledged(self, _sent: object) -> None:
+        self._room.release()
 
     def _remember(self, error: Exception) -> None:
         self._failure = self._failure or error
+        self._room.release()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -130,6 +130,7 @@ class WatchAgent:
             settings.kafka,
             log=log,
             place=self.place,
+            cursors=self.cursors,
             on_revoked=self.revoke,
             session_timeout_seconds=session_timeout_seconds,
             instance_id=settings.watch.instance_id,
@@ -159,6 +160,13 @@ class WatchAgent:
         if missing and not await self._load(missing):
             return {}
         return {tp: self.partitions[tp.partition].cursor.offset for tp in owned}
+
+    def cursors(self) -> dict[TP, int]:
+        """What the owned partitions have been applied through, and is written."""
+        return {
+            TP(self.log.mentions, number): watched.cursor.offset
+            for number, watched in self.partitions.items()
+        }
 
     async def _load(self, owned: Iterable[TP]) -> bool:
         """Build the cores of these partitions; False where they were revoked meanwhile."""

@@ -9,8 +9,9 @@ mentions, state or alerts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,8 +19,14 @@ import faust
 from aiokafka.errors import IllegalStateError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
-from faust.transport.drivers.aiokafka import Consumer, Producer, Transport
+from faust.transport.drivers.aiokafka import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    Producer,
+    Transport,
+)
 from faust.types import TP, EventT
+from faust.types.transports import TPorTopicSet
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
@@ -44,6 +51,7 @@ RECORD_BATCH_BYTES = 900_000  # of trends and alerts; brokers take 1 MiB by defa
 UNCOMPRESSED = 0
 REPEATED_HOLES = 20
 
+Cursors = Callable[[], Mapping[TP, int]]
 Place = Callable[[], Awaitable[Mapping[TP, int]]]
 
 
@@ -79,10 +87,24 @@ def through_error(error: Exception) -> StateError:
     return StateError(f"the watcher's changelog holds a record that cannot be read: {error!r}")
 
 
+class ConsumerThread(AIOKafkaConsumerThread):
+    """The thread of the consumer, which ends in order."""
+
+    logger = faust_logger
+
+    async def on_thread_stop(self) -> None:
+        """Stop. aiokafka 0.14 lets out its own cancellation where a fetch waits for the broker."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
+
 class CursorConsumer(Consumer):
     """A consumer that passes on each partition's records in order, from its cursor."""
 
     logger = faust_logger
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,20 +131,29 @@ class CursorConsumer(Consumer):
         self._expected.update(positions)
         for tp, offset in positions.items():
             self._read_offset[tp] = offset or None
-            self._commit_from(tp, offset)
         if positions:
             await self.seek_wait(positions)
 
-    def _commit_from(self, tp: TP, offset: int) -> None:
-        """Let commits go on from `offset`: all below has been applied.
+    # What is committed is for those who look from outside (lag, the demo's end): the cursor stands
+    # in the changelog. Faust would commit what was acknowledged here and now. A worker that starts
+    # at a cursor ahead of its group's offset, or whose commit failed, would then commit nothing
+    # until more records come.
 
-        A worker that was killed leaves a cursor ahead of what its group has committed. Faust would
-        wait for acknowledgements of what lies between, and never commit again.
-        """
-        self._committed_offset[tp] = offset or None
-        self._acked[tp] = [acked for acked in self._acked[tp] if acked >= offset]
-        self._acked_index[tp] = set(self._acked[tp])
-        self._gap[tp].chop(0, offset)
+    def _filter_tps_with_pending_acks(self, _topics: TPorTopicSet | None = None) -> Iterator[TP]:
+        return iter(self.app.cursors())
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return self.app.cursors().get(tp)
+
+    async def _commit_offsets(
+        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+    ) -> bool:
+        done: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:
+            self._committed_offset.update(dict.fromkeys(offsets))  # unknown: tried again
+        return done
 
     async def _getmany(
         self, active_partitions: set[TP] | None, timeout: float
@@ -208,10 +239,19 @@ class WatchApp(faust.App):
 
     logger = faust_logger
 
-    def __init__(self, *, log: Log, place: Place, on_revoked: Callable[[], None], **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        log: Log,
+        place: Place,
+        cursors: Cursors,
+        on_revoked: Callable[[], None],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.mentions_log = log
         self.place = place
+        self.cursors = cursors
         self.on_watch_revoked = on_revoked
         self.transport = CursorTransport(self.conf.broker_consumer, self)
         self.boot_strategy.enable_web = False
@@ -226,6 +266,7 @@ def build_app(
     *,
     log: Log,
     place: Place,
+    cursors: Cursors,
     on_revoked: Callable[[], None],
     session_timeout_seconds: float,
     instance_id: str | None = None,
@@ -237,6 +278,7 @@ def build_app(
     app = WatchApp(
         log=log,
         place=place,
+        cursors=cursors,
         on_revoked=on_revoked,
         id=app_id,
         env={},

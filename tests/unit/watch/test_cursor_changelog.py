@@ -113,6 +113,7 @@ def test_the_changelog_is_the_one_that_faust_will_look_for() -> None:
         settings.kafka,
         log=LOG,
         place=place,
+        cursors=dict,
         on_revoked=lambda: None,
         session_timeout_seconds=10,
     )

@@ -51,6 +51,7 @@ def test_the_environment_does_not_reconfigure_faust(monkeypatch: pytest.MonkeyPa
         KafkaSettings(bootstrap="one:9092, two:9093"),
         log=Log("p.mentions", "id", 4),
         place=place,
+        cursors=dict,
         on_revoked=lambda: None,
         session_timeout_seconds=10,
     )
