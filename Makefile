@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check format bench chaos fuzz wheel clean help
+.PHONY: demo test check format bench soak chaos fuzz wheel clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ format: $(VENV)/installed-dev  ## let ruff format and mend
 
 bench: $(VENV)/installed-dev  ## every benchmark, then one table; ARGS=--quick tries them out
 	@$(BIN)/python benchmarks/table.py $(ARGS)
+
+soak: $(VENV)/installed-dev  ## half an hour at half of what saturates: memory, files, threads, p99
+	@$(BIN)/python benchmarks/soak.py $(ARGS)
 
 chaos: $(VENV)/installed-dev  ## fault injection: many SIGKILLs, then SEEDS whole schedules (10)
 	$(PYTEST) -m chaos $(ARGS)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 FOLDER = Path(__file__).parent
 TIMEOUT_SECONDS = 1800
+NOT_HERE = ("table", "soak")  # half an hour of soak is `make soak`
 
 
 class Target(NamedTuple):
@@ -130,7 +131,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="these scripts alone")
     parser.add_argument("--quick", action="store_true", help="fewer texts and rounds")
     arguments = parser.parse_args()
-    known = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "table")
+    known = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NOT_HERE)
     if unknown := sorted(set(arguments.names) - set(known)):
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
     names = arguments.names or [*TARGETS, *(name for name in known if name not in TARGETS)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from topic_logs import replayed, values_by_partition, values_of
+from topic_logs import raw_records, replayed, values_by_partition, values_of
 from undertone.errors import RecordError
 from undertone.records import Alert, DeadLetter, Mention, Progress, TrendPoint
 from undertone.scoring.accounting import accounting
@@ -17,16 +18,18 @@ from undertone.transport.codec import decode_watch_record
 from undertone.transport.topics import TopicNames
 
 WITHIN_MS = 60_000
+Place = tuple[str, int, int]  # topic, partition, offset
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What can be said of a finished run."""
 
-    counts: dict[str, int]
+    counts: dict[str, int]  # without what was sent twice
     lost: list[tuple[str, str, str]]  # the raw records that became dead letters
     alerts: list[Alert]  # distinct revisions, in the order of design §4.2
     repeated_mentions: int
+    sent_twice: int  # raw records that the stream's own producer repeated
     replay_differences: list[str]
 
 
@@ -41,16 +44,22 @@ def outcome_of(settings: Settings, watchlist: Path) -> Outcome:
     alerts = _values(settings, names.alerts)
     trends = _values(settings, names.trends)
     replayed_alerts, replayed_trends = replayed(settings, watchlist, logs)
-    distinct, repeated = _mentions(logs)
+    mentions, repeated = _mentions(logs)
+    letters = _letters(settings, names)
+    twice = _sent_twice(settings)
+    counts = Counter({name: count for name, count in totals.items() if name != "committed"})
+    counts["in the log"] = mentions.total()
+    counts.subtract(_counts_of(twice, mentions, set(letters)))
     revisions = sorted(
         map(Alert.from_json, set(alerts)),
         key=lambda alert: (alert.detected_at, alert.subject, alert.rule, alert.revision),
     )
     return Outcome(
-        counts={**{k: v for k, v in totals.items() if k != "committed"}, "in the log": distinct},
-        lost=_lost(settings, names),
+        counts=dict(counts),
+        lost=_lost(settings, {at: letter for at, letter in letters.items() if at not in twice}),
         alerts=revisions,
         repeated_mentions=repeated,
+        sent_twice=len(twice),
         replay_differences=[
             *_differences("alerts", set(alerts), set(replayed_alerts)),
             *_differences("trend points", set(trends), set(replayed_trends)),
@@ -69,33 +78,66 @@ def _decoded(log: Iterable[bytes | None]) -> Iterator[Mention | Progress]:
             yield decode_watch_record(value)
 
 
-def _mentions(logs: Iterable[Iterable[Mention | Progress]]) -> tuple[int, int]:
-    """How many distinct mentions the logs hold, and how many repetitions of them."""
-    seen: set[tuple[str, str, int, int]] = set()
+def _mentions(logs: Iterable[Iterable[Mention | Progress]]) -> tuple[Counter[Place], int]:
+    """How many distinct mentions the logs hold of each raw record, and how many repetitions."""
+    seen: set[tuple[Place, str]] = set()
     repeated = 0
     for record in chain.from_iterable(logs):
         if isinstance(record, Mention):
             raw = record.raw
-            key = (record.subject, raw.topic, raw.partition, raw.offset)
+            key = ((raw.topic, raw.partition, raw.offset), record.subject)
             repeated += key in seen
             seen.add(key)
-    return len(seen), repeated
+    return Counter(place for place, _subject in seen), repeated
 
 
-def _lost(settings: Settings, names: TopicNames) -> list[tuple[str, str, str]]:
+def _sent_twice(settings: Settings) -> set[Place]:
+    """The raw records that are a repetition: same stamp, same bytes.
+
+    Kafka forgets a producer whose last record is stamped longer ago than a day, and recorded time
+    is: after a restart of the broker it takes a batch again that it had taken and not answered.
+    """
+    repeated: set[Place] = set()
+    for (topic, partition), records in raw_records(settings).items():
+        seen: set[tuple[int, bytes]] = set()
+        for record in records:
+            if record.value is None:
+                continue  # a tick
+            what = (record.timestamp, record.value)
+            if what in seen:
+                repeated.add((topic, partition, record.offset))
+            seen.add(what)
+    return repeated
+
+
+def _counts_of(places: set[Place], mentions: Counter[Place], dead: set[Place]) -> Counter[str]:
+    """What the accounting holds of these raw records."""
+    counts: Counter[str] = Counter()
+    for place in places:
+        found = mentions[place]
+        became = "scored" if found else "dead_letters" if place in dead else "unmatched"
+        counts.update({"messages_in": 1, became: 1, "mentions": found, "in the log": found})
+    return counts
+
+
+def _letters(settings: Settings, names: TopicNames) -> dict[Place, DeadLetter]:
+    """The raw records that became dead letters."""
+    letters = map(DeadLetter.from_json, _values(settings, names.dead_letters))
+    return {
+        (letter.topic, letter.partition, letter.offset): letter
+        for letter in letters
+        if letter.topic != names.mentions
+    }
+
+
+def _lost(settings: Settings, letters: Mapping[Place, DeadLetter]) -> list[tuple[str, str, str]]:
     """Topic (without the run's own prefix), value and stage of each, in order.
 
     Not their offsets: between the messages stand ticks, which differ with the speed.
     """
-    letters = map(DeadLetter.from_json, _values(settings, names.dead_letters))
-    found = {
-        (letter.topic, letter.partition, letter.offset, letter.stage): letter.raw
-        for letter in letters
-        if letter.topic != names.mentions
-    }
     return sorted(
-        (topic.removeprefix(settings.prefix), raw, stage)
-        for (topic, _partition, _offset, stage), raw in found.items()
+        (letter.topic.removeprefix(settings.prefix), letter.raw, letter.stage)
+        for letter in letters.values()
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -94,6 +95,7 @@ def run_seed(seed: int, form: Form, folder: Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     say(f"{form.name}-{seed}: {form.messages} messages, logs in {folder}")
+    log_clients(folder / "harness.log")
     started = time.monotonic()
     result: dict[str, Any] = {"seed": seed, "form": form.name, "messages": form.messages}
     disks: list[Disk] = []
@@ -176,6 +178,7 @@ def _both_runs(
         "counts": disturbed.counts,
         "alerts": len(told(disturbed.alerts)),
         "repeated_mentions": disturbed.repeated_mentions,
+        "sent_twice": disturbed.sent_twice,
         "endings": dict(sorted(fleet.endings.counts.items())),
         "unasked": fleet.endings.unasked,
         "pushes": {"taken": alertmanager.taken, "failed": alertmanager.refused},
@@ -224,6 +227,16 @@ def print_table(results: dict[str, Any]) -> None:
         say(f"{what:<{width}}" + "".join(f" {number:>9}" for number in numbers))
     outcome = ["failed" if results[name]["failures"] else "passed" for name in columns]
     say(" " * width + "".join(f" {each:>9}" for each in outcome))
+
+
+def log_clients(path: Path) -> None:
+    """Keep what the Kafka clients of this process warn of."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for old in root.handlers:
+        old.close()
+    root.handlers[:] = [handler]
 
 
 def say(line: str) -> None:

@@ -48,7 +48,7 @@ def test_the_stream_has_poison_among_its_messages(tmp_path: Path) -> None:
 
 
 def outcome(alerts: list[Alert], **changes: int) -> Outcome:
-    return Outcome({"messages_in": 9} | changes, [], alerts, 0, [])
+    return Outcome({"messages_in": 9} | changes, [], alerts, 0, 0, [])
 
 
 def test_alerts_are_the_same_within_a_minute_of_stream_time() -> None:
