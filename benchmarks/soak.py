@@ -34,7 +34,6 @@ from typing import Any
 import orjson
 import psutil
 from kafka import TopicPartition
-from kafka.errors import KafkaError
 
 from undertone.demo.processes import ServiceProcess, service_environment
 from undertone.demo.stream import scripted_stream
@@ -46,6 +45,7 @@ from undertone.simulate.scenarios import build_scenario
 from undertone.transport import clients
 from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.raw_topics import prepare_topics
+from undertone.transport.reading import committed_of
 from undertone.transport.topics import TopicNames
 
 BEGIN_MS = 1_262_304_000_000  # 2010
@@ -132,25 +132,16 @@ def follow(settings: Settings, latencies: Latencies, stopping: threading.Event) 
 
 def wait_until_done(settings: Settings, messages: int) -> None:
     """Until so many messages are scored, and the watchers' group has passed their mentions."""
-    names = TopicNames(settings.prefix)
+    kafka, names = settings.kafka, TopicNames(settings.prefix)
     places = [TopicPartition(names.mentions, n) for n in range(settings.mentions_partitions)]
     deadline, scored, behind = time.monotonic() + DONE_SECONDS, 0, 0
-    with (
-        closing(clients.consumer(settings.kafka)) as consumer,
-        closing(clients.admin_client(settings.kafka)) as admin,
-    ):
+    with closing(clients.consumer(kafka)) as consumer:
         while time.monotonic() < deadline:
             time.sleep(0.5)
-            try:
-                counts = accounting(settings.kafka, names, settings.effective_raw_topics)
-                scored = int(counts["messages_in"])
-                offsets = admin.list_group_offsets([names.watch_app])[names.watch_app]
-            except KafkaError:
-                continue  # the group is not there yet
+            scored = accounting(kafka, names, settings.effective_raw_topics)["messages_in"]
+            committed = committed_of(kafka, names.watch_app, names.mentions)
             ends = clients.ends_of(consumer, places)
-            behind = sum(
-                ends[place] - (offsets[place].offset if place in offsets else 0) for place in places
-            )
+            behind = sum(end - committed.get(place.partition, 0) for place, end in ends.items())
             # Progress goes on for ever: a few records may always be on their way.
             if scored >= messages and behind <= 20:
                 return

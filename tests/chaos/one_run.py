@@ -24,8 +24,9 @@ from undertone.ingest.service import Ingestor
 from undertone.records import Progress
 from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
-from undertone.transport.clients import admin_client, consumer, producer
+from undertone.transport.clients import consumer, producer
 from undertone.transport.codec import decode_watch_record
+from undertone.transport.reading import committed_of
 from undertone.transport.topics import TopicNames
 
 LOOK_SECONDS = 0.25
@@ -175,14 +176,7 @@ class Run:
 
     def _unwatched(self, closing_offsets: dict[int, int]) -> dict[int, int]:
         """{mentions partition: records that are not committed}."""
-        group = self._names.watch_app
-        with closing(admin_client(self.settings.kafka)) as admin:
-            offsets = admin.list_group_offsets([group])[group]
-        committed = {
-            place.partition: offset.offset
-            for place, offset in offsets.items()
-            if place.topic == self._names.mentions
-        }
+        committed = committed_of(self.settings.kafka, self._names.watch_app, self._names.mentions)
         return {
             number: end - done
             for number, end in closing_offsets.items()

@@ -22,7 +22,8 @@ from builders import START_MS, mention
 from integration.counting_core import counting_settings
 from undertone.records import RawPosition
 from undertone.settings import Settings
-from undertone.transport.clients import admin_client, consumer
+from undertone.transport.clients import consumer
+from undertone.transport.reading import committed_of
 from undertone.transport.topics import TopicNames
 from undertone.watch.changelog import CURSOR_KEY, Entry, changelog_topic, merge, through_of
 from undertone.watch.cursor import Cursor
@@ -146,13 +147,7 @@ class Scene:
 
     def committed(self) -> dict[int, int]:
         """What the group has committed, by mentions partition."""
-        with closing(admin_client(self.settings.kafka)) as admin:
-            offsets = admin.list_group_offsets([self.names.watch_app])[self.names.watch_app]
-        return {
-            place.partition: each.offset
-            for place, each in offsets.items()
-            if place.topic == self.names.mentions
-        }
+        return committed_of(self.settings.kafka, self.names.watch_app, self.names.mentions)
 
     def commit(self, offsets: dict[int, int]) -> None:
         """Make the group's committed offsets these, while it has no member."""

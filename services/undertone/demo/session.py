@@ -25,6 +25,7 @@ from undertone.scoring.accounting import accounting
 from undertone.settings import Settings
 from undertone.transport.clients import admin_client, consumer, ends_of
 from undertone.transport.raw_topics import prepare_topics
+from undertone.transport.reading import committed_of
 from undertone.transport.topics import TopicNames, delete_topics
 
 LOOK_SECONDS = 0.5
@@ -255,14 +256,7 @@ class DemoSession:
         closing_offsets = self.observer.closing_offsets()
         if any(partition not in closing_offsets for partition in partitions):
             return False
-        group = self._names.watch_app
-        with closing(admin_client(self.settings.kafka)) as admin:
-            offsets = admin.list_group_offsets([group])[group]
-        committed = {
-            place.partition: offset.offset
-            for place, offset in offsets.items()
-            if place.topic == self._names.mentions
-        }
+        committed = committed_of(self.settings.kafka, self._names.watch_app, self._names.mentions)
         return all(committed.get(number, 0) >= closing_offsets[number] for number in partitions)
 
     def _is_read(self) -> bool:

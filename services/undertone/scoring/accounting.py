@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from typing import Any
 
-from kafka.errors import KafkaError, RetriableError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-
-from undertone.errors import BrokerError
 from undertone.scoring.ledger import Totals
 from undertone.settings import KafkaSettings, RawTopic
-from undertone.transport.clients import admin_client
+from undertone.transport.reading import committed_offsets
 from undertone.transport.topics import TopicNames
-
-RETRY_SECONDS = 15
 
 
 def accounting(
@@ -27,7 +20,7 @@ def accounting(
     + `unmatched` + `dead_letters`; and `mentions`, `committed {topic: {partition: offset}}`.
     """
     wanted = {topic.name for topic in raw_topics}
-    offsets = _committed_offsets(kafka, names.score_group)
+    offsets = committed_offsets(kafka, names.score_group)
     result: dict[str, Any] = dict.fromkeys(
         ("messages_in", "scored", "unscored", "unmatched", "dead_letters", "mentions"), 0
     )
@@ -41,19 +34,3 @@ def accounting(
         for name in ("scored", "unscored", "unmatched", "dead_letters", "mentions"):
             result[name] += getattr(totals, name)
     return {**result, "committed": committed}
-
-
-def _committed_offsets(kafka: KafkaSettings, group: str) -> dict[Any, Any]:
-    """{TopicPartition: OffsetAndMetadata}; waits for a broker that has just been started."""
-    again = Retrying(
-        retry=retry_if_exception_type(RetriableError),
-        stop=stop_after_delay(RETRY_SECONDS),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
-    try:
-        with closing(admin_client(kafka)) as admin:
-            offsets: dict[Any, Any] = again(admin.list_group_offsets, [group])[group]
-            return offsets
-    except KafkaError as error:
-        raise BrokerError(f"the offsets of group {group} cannot be read: {error}") from None

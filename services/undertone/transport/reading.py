@@ -7,14 +7,47 @@ from contextlib import closing
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, RetriableError
+from kafka.structs import OffsetAndMetadata
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from undertone.errors import BrokerError, TopicError
 from undertone.settings import KafkaSettings
-from undertone.transport.clients import consumer, ends_of
+from undertone.transport.clients import admin_client, consumer, ends_of
 
 POLL_MS = 200
 SILENT_POLLS = 150  # 30 s without a record that should be there
+RETRY_SECONDS = 15
+
+
+def committed_offsets(kafka: KafkaSettings, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What a group has committed; waits for a broker that has just been started.
+
+    Raises BrokerError.
+    """
+    again = Retrying(
+        retry=retry_if_exception_type(RetriableError),
+        stop=stop_after_delay(RETRY_SECONDS),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    try:
+        with closing(admin_client(kafka)) as admin:
+            offsets: dict[TopicPartition, OffsetAndMetadata] = again(
+                admin.list_group_offsets, [group]
+            )[group]
+            return offsets
+    except KafkaError as error:
+        raise BrokerError(f"the offsets of group {group} cannot be read: {error}") from None
+
+
+def committed_of(kafka: KafkaSettings, group: str, topic: str) -> dict[int, int]:
+    """What a group has committed of one topic: offset by partition. Raises BrokerError."""
+    return {
+        place.partition: committed.offset
+        for place, committed in committed_offsets(kafka, group).items()
+        if place.topic == topic and committed.offset >= 0
+    }
 
 
 def read_to_end(kafka: KafkaSettings, topic: str, since_ms: int | None = None) -> Iterator[Any]:
