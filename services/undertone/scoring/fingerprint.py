@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +29,9 @@ _ENOUGH = 6
 # Syndicated copies of a long text are cut or end differently: these first words tell which story
 # it is.
 _READ_WORDS = 64
+# The weights of the words and of the pairs, last to first; all together less than one byte holds.
+_WORD_WEIGHTS = [max(_FIRST_WEIGHT - place, _LEAST_WEIGHT) for place in range(_READ_WORDS)][::-1]
+_PAIR_WEIGHTS = [weight // 2 for weight in _WORD_WEIGHTS]
 # Where sources, tags and ellipses stand. No pattern that looks for the end reads more than this:
 # some take the square of the length.
 _TAIL_CHARACTERS = 100
@@ -79,19 +83,14 @@ def normalised_words(text: str) -> list[str]:
     No case, links, handles, labels, sources or closing tags; years and quarters stay, every other
     number becomes `0`. Runs of CJK characters become their overlapping character pairs.
     """
-    words: list[str] = []
     bare = _bare(text).lower()
-    may_be_cjk = not bare.isascii()
-    for token in _TOKEN.findall(bare):
-        if token[0].isdigit():
-            words.append(_number(token))
-        elif token in _AS_ZERO:
-            words.append("0")
-        elif may_be_cjk and len(token) > 1 and _IS_CJK.match(token):
-            words.extend(token[start : start + 2] for start in range(len(token) - 1))
-        else:
-            words.append(token)
-    return words
+    words = [
+        _number(token) if token[0].isdigit() else "0" if token in _AS_ZERO else token
+        for token in _TOKEN.findall(bare)
+    ]
+    if bare.isascii() or not _IS_CJK.search(bare):
+        return words
+    return [part for word in words for part in _character_pairs(word)]
 
 
 def fingerprint(text: str) -> str:
@@ -103,12 +102,9 @@ def fingerprint(text: str) -> str:
     if len(telling) < _SHORT:
         return _digest(" ".join(words)).hex()
     weights = _weights(telling[:_READ_WORDS])
-    digests = b"".join([_digest(feature) for feature in weights])
-    bits = np.unpackbits(np.frombuffer(digests, np.uint8)).reshape(-1, BITS)
-    # Sums of small whole numbers: exact in float32, in any order.
-    weight = np.fromiter(weights.values(), np.float32, len(weights))
-    votes = weight @ bits.astype(np.float32)
-    return np.packbits(votes * 2 > weight.sum()).tobytes().hex()
+    bits = np.unpackbits(np.frombuffer(_digests(weights), np.uint8)).reshape(-1, BITS)
+    votes = np.frombuffer(bytes(weights.values()), np.uint8) @ bits
+    return np.packbits(votes > sum(weights.values()) // 2).tobytes().hex()
 
 
 def distance(one: str, other: str) -> int:
@@ -118,16 +114,30 @@ def distance(one: str, other: str) -> int:
 
 def _weights(words: list[str]) -> dict[str, int]:
     """The weight of each word, and of each pair of neighbours, at its first place."""
-    weights: dict[str, int] = {}
-    for place, word in enumerate(words):
-        weights.setdefault(word, max(_FIRST_WEIGHT - place, _LEAST_WEIGHT))
-    for place, pair in enumerate(map(" ".join, pairwise(words))):
-        weights.setdefault(pair, max(_FIRST_WEIGHT - place, _LEAST_WEIGHT) // 2)
+    # Of equals the last counts in a dict: backwards, that is the first.
+    weights = dict(zip(reversed(words), _WORD_WEIGHTS[-len(words) :], strict=True))
+    pairs = [f"{one} {other}" for one, other in pairwise(words)]
+    weights.update(zip(reversed(pairs), _PAIR_WEIGHTS[-len(pairs) :], strict=True))
     return weights
+
+
+def _digests(features: Iterable[str]) -> bytes:
+    """Eight bytes of each feature, of their UTF-8."""
+    try:
+        return b"".join(map(xxhash.xxh3_64_digest, map(str.encode, features)))
+    except UnicodeEncodeError:  # half a character
+        return b"".join(map(_digest, features))
 
 
 def _digest(feature: str) -> bytes:
     return xxhash.xxh3_64_digest(feature.encode("utf-8", "surrogatepass"))
+
+
+def _character_pairs(word: str) -> Sequence[str]:
+    """The overlapping pairs of a run of CJK characters; any other word as it is."""
+    if len(word) == 1 or not _IS_CJK.match(word):
+        return (word,)
+    return [word[start : start + 2] for start in range(len(word) - 1)]
 
 
 def _bare(text: str) -> str:
@@ -139,7 +149,7 @@ def _bare(text: str) -> str:
         text = text[found.end() :]
     if found := _WIRE_PREFIX.match(text):
         text = text[found.end() :]
-    if "@" in text or "/" in text or "." in text:
+    if "@" in text or "/" in text or ("." in text and "www." in text.lower()):
         text = _LINK_OR_HANDLE.sub(" ", text)
     text = text.rstrip()
     head, tail = text[:-_TAIL_CHARACTERS], text[-_TAIL_CHARACTERS:]
