@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -52,6 +53,7 @@ BEGIN_MS = 1_262_304_000_000  # 2010
 LOOK_SECONDS = 5.0
 MINUTE = 60.0
 THREADS = 2
+FULL = 5_000  # messages sent as fast as they go
 DONE_SECONDS = 120.0
 MIB = 2**20
 
@@ -263,18 +265,19 @@ def soak(
     follower.start()
     ingestor = Ingestor(settings.kafka, on_sent=latencies.note)
     stream = records(settings, count(1))
-    ingestor.run(first_scenario(stream))  # what is loaded at the first messages is loaded
+    ingestor.run(first(stream, FULL))  # what is loaded at the first messages is loaded
     wait_until_done(settings, latencies.sent)
     began, before = time.monotonic(), latencies.sent
-    ingestor.run(first_scenario(stream))
+    ingestor.run(iter(list(first(stream, FULL))))
     wait_until_done(settings, latencies.sent)
     saturated = (latencies.sent - before) / (time.monotonic() - began)
     latencies.take()
+    rate = share * saturated
+    # Made before: who sends must not stop to write texts, and then send all that is due at once.
+    made = iter(list(first(stream, math.ceil(rate * minutes * MINUTE))))
     until = time.monotonic() + minutes * MINUTE
     before = latencies.sent
-    sender = threading.Thread(
-        target=ingestor.run, args=(paced(stream, share * saturated, until),), daemon=True
-    )
+    sender = threading.Thread(target=ingestor.run, args=(paced(made, rate, until),), daemon=True)
     sender.start()
     watched = {name: Watched(psutil.Process(each.pid)) for name, each in services.items()}
     by_minute: dict[str, list[float]] = defaultdict(list)
@@ -310,13 +313,12 @@ def soak(
     }
 
 
-def first_scenario(stream: Iterator[TimedRecord]) -> Iterator[TimedRecord]:
-    """The records up to the ticks that close a scenario."""
-    messages = 0
+def first(stream: Iterator[TimedRecord], messages: int) -> Iterator[TimedRecord]:
+    """The next records, up to so many messages."""
     for record in stream:
         yield record
-        messages += not record.is_tick
-        if messages >= 5_000:
+        messages -= not record.is_tick
+        if messages <= 0:
             return
 
 
