@@ -37,6 +37,7 @@ import psutil
 from kafka import TopicPartition
 
 from undertone.demo.processes import ServiceProcess, service_environment
+from undertone.demo.session import percentile
 from undertone.demo.stream import scripted_stream
 from undertone.ingest.planning import Routes, TickPolicy, TimedRecord, arrival_of, plan
 from undertone.ingest.service import Ingestor, in_recorded_time
@@ -236,11 +237,7 @@ def start(settings: Settings, folder: Path) -> dict[str, ServiceProcess]:
     watchlist = scripted_stream("demo", 1, folder).watchlist
     common = ["--prefix", settings.prefix, "--bootstrap", settings.kafka.bootstrap]
     common += ["--watchlist", str(watchlist)]
-    environment = {
-        **service_environment(settings),
-        "UNDERTONE_MODEL__CACHE_ENTRIES": "0",
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = {**service_environment(settings), "UNDERTONE_MODEL__CACHE_ENTRIES": "0"}
     commands = {
         "watch": ["watch", *common, "--metrics-port", "0"],
         "score": ["score", *common, "--metrics-port", "0"],
@@ -289,12 +286,11 @@ def soak(
                 for name, each in watched.items():
                     services[name].check()
                     each.look()
-            took = sorted(latencies.take())
+            took = latencies.take()
             row = {name: round(each.end_minute(), 1) for name, each in watched.items()}
-            row["p50_ms"] = round(1000 * statistics.median(took), 1) if took else 0.0
-            row["p99_ms"] = round(1000 * took[int(0.99 * len(took))], 1) if took else 0.0
-            for name in ("p50_ms", "p99_ms"):
-                by_minute[name].append(row[name])
+            for percent in (50, 99):
+                row[f"p{percent}_ms"] = round(1000 * (percentile(took, percent) or 0.0))
+                by_minute[f"p{percent}_ms"].append(row[f"p{percent}_ms"])
             kept.write(json.dumps(row) + "\n")
             kept.flush()
             print(json.dumps(row), file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -49,14 +49,14 @@ def outcome_of(settings: Settings, watchlist: Path) -> Outcome:
     twice = _sent_twice(settings)
     counts = Counter({name: count for name, count in totals.items() if name != "committed"})
     counts["in the log"] = mentions.total()
-    counts.subtract(_counts_of(twice, mentions, set(letters)))
+    counts.subtract(_counts_of(twice, mentions, {place for place, _stage in letters}))
     revisions = sorted(
         map(Alert.from_json, set(alerts)),
         key=lambda alert: (alert.detected_at, alert.subject, alert.rule, alert.revision),
     )
     return Outcome(
         counts=dict(counts),
-        lost=_lost(settings, {at: letter for at, letter in letters.items() if at not in twice}),
+        lost=_lost(settings, [each for (at, _), each in letters.items() if at not in twice]),
         alerts=revisions,
         repeated_mentions=repeated,
         sent_twice=len(twice),
@@ -120,24 +120,23 @@ def _counts_of(places: set[Place], mentions: Counter[Place], dead: set[Place]) -
     return counts
 
 
-def _letters(settings: Settings, names: TopicNames) -> dict[Place, DeadLetter]:
-    """The raw records that became dead letters."""
+def _letters(settings: Settings, names: TopicNames) -> dict[tuple[Place, str], DeadLetter]:
+    """The raw records that became dead letters, and at which stage."""
     letters = map(DeadLetter.from_json, _values(settings, names.dead_letters))
     return {
-        (letter.topic, letter.partition, letter.offset): letter
+        ((letter.topic, letter.partition, letter.offset), letter.stage): letter
         for letter in letters
         if letter.topic != names.mentions
     }
 
 
-def _lost(settings: Settings, letters: Mapping[Place, DeadLetter]) -> list[tuple[str, str, str]]:
+def _lost(settings: Settings, letters: Iterable[DeadLetter]) -> list[tuple[str, str, str]]:
     """Topic (without the run's own prefix), value and stage of each, in order.
 
     Not their offsets: between the messages stand ticks, which differ with the speed.
     """
     return sorted(
-        (letter.topic.removeprefix(settings.prefix), letter.raw, letter.stage)
-        for letter in letters.values()
+        (letter.topic.removeprefix(settings.prefix), letter.raw, letter.stage) for letter in letters
     )
 
 

@@ -55,14 +55,14 @@ class Ingestor:
         self._on_sent = on_sent
         self._clock = clock
         self._failure: Exception | None = None
-        self._room = threading.Semaphore(IN_FLIGHT_RECORDS)
+        self._room: threading.Semaphore
 
     def run(self, records: Iterable[TimedRecord]) -> IngestCounts:
         """Write all records and wait until each is acknowledged.
 
         Raises BrokerError at the first that is not; what came before it may have been written.
         """
-        self._failure = None
+        self._failure, self._room = None, threading.Semaphore(IN_FLIGHT_RECORDS)
         sent = ticks = 0
         client = producer(self._kafka, delivery_timeout_ms=OUTAGE_MS)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from undertone.errors import ConfigurationError
 from undertone.scoring.cache import ScoreCache
@@ -20,20 +19,14 @@ log = logging.getLogger(__name__)
 class ModelChanges:
     """Puts classifiers to work, at most one change at a time."""
 
-    def __init__(
-        self,
-        metrics: ScoreMetrics,
-        cache_entries: int,
-        load_again: Callable[[str], SentimentClassifier] | None = None,
-    ) -> None:
-        """`load_again` gives the checkpoint of a route anew, for a classifier that has died."""
+    def __init__(self, metrics: ScoreMetrics, cache_entries: int) -> None:
         self._metrics, self._cache_entries = metrics, cache_entries
-        self._load_again = load_again
         self._changing = threading.Lock()
 
-    def model_of(self, route: str, classifier: SentimentClassifier) -> Model:
-        """A route's classifier with a cache of its own, still empty."""
-        load = None if self._load_again is None else partial(self._load_again, route)
+    def model_of(
+        self, classifier: SentimentClassifier, load: Callable[[], SentimentClassifier] | None
+    ) -> Model:
+        """A classifier with a cache of its own, still empty; `load` gives it anew if it dies."""
         return Model(Pulse(classifier, load), ScoreCache(classifier.name, self._cache_entries))
 
     def begin(
@@ -58,37 +51,34 @@ class ModelChanges:
             try:
                 loaded = load()
                 changed = _by_lane(lanes, loaded)
-                for _, classifier in changed.values():
+                for classifier in changed.values():
                     warm(classifier)
             except Exception as error:  # whatever a checkpoint does, scoring goes on
                 self._metrics.model_changes.labels("refused").inc()
                 names = ", ".join(sorted({each.model.classifier.name for each in lanes.values()}))
                 log.error("the model was not changed, %s goes on: %s", names, error)
                 return False
-            for lane, (route, classifier) in changed.items():
-                before, lane.model = lane.model.classifier.name, self.model_of(route, classifier)
-                log.info("model changed: %s (before: %s)", classifier.name, before)
+            for lane, classifier in changed.items():
+                before = lane.model.pulse
+                lane.model = self.model_of(classifier, before.load)
+                log.info("model changed: %s (before: %s)", classifier.name, before.classifier.name)
             self._metrics.model_changes.labels("taken_up").inc()
             return True
 
 
 def _by_lane(
     lanes: Mapping[str, Lane], loaded: Mapping[str, SentimentClassifier]
-) -> dict[Lane, tuple[str, SentimentClassifier]]:
-    """Each with one of its routes.
-
-    Raises ConfigurationError where the routes are others, or no longer share as they did.
-    """
+) -> dict[Lane, SentimentClassifier]:
+    """Raises ConfigurationError where the routes are others, or no longer share as they did."""
     if loaded.keys() != lanes.keys():
         raise ConfigurationError(
             f"models: now for {', '.join(sorted(loaded))}, at the start for "
             f"{', '.join(sorted(lanes))}",
             hint="Start `undertone score` again: languages cannot be added or taken away at work.",
         )
-    changed: dict[Lane, tuple[str, SentimentClassifier]] = {}
+    changed: dict[Lane, SentimentClassifier] = {}
     for route, classifier in sorted(loaded.items()):
-        _, shared = changed.setdefault(lanes[route], (route, classifier))
-        if shared.name != classifier.name:
+        if changed.setdefault(lanes[route], classifier).name != classifier.name:
             raise ConfigurationError(
                 f"models: {route} shared its checkpoint with another language at the start, and "
                 "now has one of its own",

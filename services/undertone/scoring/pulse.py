@@ -38,8 +38,8 @@ class Pulse:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`load` gives the same checkpoint again (None: it is only asked again)."""
-        self.classifier = classifier
-        self._load, self._clock = load, clock
+        self.classifier, self.load = classifier, load
+        self._clock = clock
         self._trying = threading.Lock()
         self._died_at: float | None = None
         self._wait_seconds = FIRST_WAIT_SECONDS
@@ -47,10 +47,10 @@ class Pulse:
         self.error = ""
 
     @property
-    def dead_seconds(self) -> float:
-        """For how long it has not answered; 0 where it answers."""
+    def dead_seconds(self) -> float | None:
+        """For how long it has not answered; None where it answers."""
         died_at = self._died_at
-        return 0.0 if died_at is None else max(1e-9, self._clock() - died_at)
+        return None if died_at is None else self._clock() - died_at
 
     def answers(self) -> bool:
         """Whether it is worth asking; a dead one is tried here, when its wait is over."""
@@ -93,9 +93,9 @@ class Pulse:
         try:
             warm(self.classifier)
         except Exception:
-            if self._load is None:
+            if self.load is None:
                 raise
-            loaded = self._load()
+            loaded = self.load()
             if loaded.name != self.classifier.name:
                 raise RuntimeError(
                     f"its files hold {loaded.name} by now: `undertone reload` takes that up"

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -103,8 +104,8 @@ class ScoreService:
         self._last_commit = self._last_progress = self._last_claim = clocks.monotonic()
         self._to_decode: Handoff[Job] = Handoff(UNBOUNDED)
         self._to_send: Handoff[Job] = Handoff(UNBOUNDED)
-        self._changes = ModelChanges(self._metrics, settings.model.cache_entries, load_again)
-        self._lanes = self._lanes_of({DEFAULT_MODEL: classifier, **(by_language or {})})
+        self._changes = ModelChanges(self._metrics, settings.model.cache_entries)
+        self._lanes = self._lanes_of({DEFAULT_MODEL: classifier, **(by_language or {})}, load_again)
         lanes = set(self._lanes.values())
         self._queues: dict[str, list[Handoff[Any]]] = {
             "decode": [self._to_decode],
@@ -113,11 +114,15 @@ class ScoreService:
             "produce": [self._to_send],
         }
 
-    def _lanes_of(self, classifiers: Mapping[str, SentimentClassifier]) -> dict[str, Lane]:
+    def _lanes_of(
+        self,
+        classifiers: Mapping[str, SentimentClassifier],
+        load_again: Callable[[str], SentimentClassifier] | None,
+    ) -> dict[str, Lane]:
         """A lane for each route; routes that are read by the same checkpoint share one."""
         by_name = {
             classifier.name: Lane(
-                self._changes.model_of(route, classifier),
+                self._changes.model_of(classifier, load_again and partial(load_again, route)),
                 Handoff(self._limits.pairs),
                 Handoff(self._limits.pairs),
             )
@@ -261,17 +266,20 @@ class ScoreService:
 
     def _dead_model(self) -> str | None:
         """Which model does not answer, if any. Raises UndertoneError where one never does again."""
+        why = None
         for pulse in (lane.model.pulse for lane in self._lanes.values()):
-            if pulse.dead_seconds > self._limits.dead_seconds:
+            dead_seconds = pulse.dead_seconds
+            if dead_seconds is None:
+                continue
+            if dead_seconds > self._limits.dead_seconds:
                 raise UndertoneError(
                     f"{pulse.classifier.name} has not answered for "
                     f"{self._limits.dead_seconds:.0f} s: {pulse.error}",
                     hint="Start it again: some devices come back only to a new process. What was "
                     "sent meanwhile is unscored; `undertone replay --rescore` reads it again.",
                 )
-            if pulse.dead_seconds:
-                return f"{pulse.classifier.name} does not answer: {pulse.error}"
-        return None
+            why = f"{pulse.classifier.name} does not answer: {pulse.error}"
+        return why
 
     def _publish_progress(self, partitions: OwnedPartitions, sender: Sender) -> None:
         partitions.advanced = False

@@ -159,7 +159,8 @@ class WatchAgent:
         missing = {tp for tp in owned if tp.partition not in self.partitions}
         if missing and not await self._load(missing):
             return {}
-        return {tp: self.partitions[tp.partition].cursor.offset for tp in owned}
+        cursors = self.cursors()
+        return {tp: cursors[tp] for tp in owned}
 
     def cursors(self) -> dict[TP, int]:
         """What the owned partitions have been applied through, and is written."""

@@ -56,6 +56,8 @@ def test_a_dead_model_leaves_its_messages_unscored_and_is_not_asked_each_time() 
     assert statuses(pipeline) == [SCORED, *[UNSCORED] * 4]
     assert model.asked == asked
     assert pipeline.ledger.totals.unscored == 4
+    labels = {"status": "unscored"}
+    assert pipeline.registry.get_sample_value("undertone_score_mentions_total", labels) == 4
 
 
 def test_it_reads_again_when_its_device_is_back() -> None:
