@@ -3,7 +3,7 @@
 Bounds: `SUBJECTS` subjects, the watchlist's first, each with `WINDOWS` windows of 12 KB; `ALERTS`
 alerts (and `SPARE`), of which those that ended go first, the oldest of them first, and none whose
 last revision lies more than `AGE_MS` before the newest record; `REVISIONS` revisions of each, the
-first and the newest. An alert takes some 10 KB.
+first and the newest. A revision takes some 17 KB.
 
 Repeated records change nothing: an alert's revision by (id, revision), a trend point by (subject,
 kind, window, window_end, revision), of which a later one makes all earlier ones old.
@@ -128,7 +128,7 @@ class BoardState:
     def __init__(self, watchlist: Mapping[str, Listed]) -> None:
         self._subjects = {id_: Subject(id_, watchlist[id_]) for id_ in list(watchlist)[:SUBJECTS]}
         self._left_out: set[str] = set()
-        self._alerts: dict[str, AlertHistory] = {}
+        self._alerts: dict[str, AlertHistory] = {}  # that which spoke last at the end
         self.clock_ms: int | None = None
 
     def take(self, record: TrendPoint | Alert) -> bool:
@@ -152,8 +152,7 @@ class BoardState:
     @property
     def alerts(self) -> list[AlertHistory]:
         """Open ones first, the loudest of them first; then those that ended, the newest first."""
-        oldest = (self.clock_ms or 0) - AGE_MS
-        kept = (alert for alert in self._alerts.values() if alert.told_ms >= oldest)
+        kept = (alert for alert in self._alerts.values() if not self._is_old(alert))
         return sorted(kept, key=_rank)
 
     def alert(self, id: str) -> AlertHistory | None:
@@ -187,10 +186,12 @@ class BoardState:
             subject.name = alert.name
         known = self._alerts.get(alert.id)
         if known is None:
-            self._alerts[alert.id] = AlertHistory(alert)
+            known = AlertHistory(alert)
         elif not known.take(alert):
             return False
-        self._note(self._alerts[alert.id].told_ms)
+        self._alerts.pop(alert.id, None)
+        self._alerts[alert.id] = known
+        self._note(known.told_ms)
         self._forget()
         return True
 
@@ -207,10 +208,16 @@ class BoardState:
     def _note(self, at_ms: int) -> None:
         self.clock_ms = at_ms if self.clock_ms is None else max(self.clock_ms, at_ms)
 
+    def _is_old(self, alert: AlertHistory) -> bool:
+        return alert.told_ms < (self.clock_ms or 0) - AGE_MS
+
     def _forget(self) -> None:
-        """Drop what is too old, then what is too much: not at each alert, which would take long."""
+        """Drop what is too old, then what is too much: that not at each alert, it takes long."""
+        while self._alerts and self._is_old(first := next(iter(self._alerts.values()))):
+            del self._alerts[first.id]
         if len(self._alerts) >= ALERTS + SPARE:
-            self._alerts = {alert.id: alert for alert in self.alerts[:ALERTS]}
+            kept = {alert.id for alert in self.alerts[:ALERTS]}
+            self._alerts = {id_: alert for id_, alert in self._alerts.items() if id_ in kept}
 
 
 def _rank(alert: AlertHistory) -> tuple[object, ...]:

@@ -70,6 +70,18 @@ def test_alerts_of_ninety_days_ago_are_forgotten_by_the_time_of_the_stream() -> 
     assert state.alerts == []
 
 
+def test_the_next_alert_lets_go_of_those_that_have_not_spoken_for_ninety_days() -> None:
+    state = BoardState({})
+    later = START_MS + 91 * DAY_MS
+    state.take(made_alert(id="spoke"))
+    for n in range(3):
+        state.take(resolved(made_alert(id=f"old-{n}", detected_at=START_MS + n)))
+    state.take(made_alert(id="spoke", revision=2, detected_at=START_MS + 2 * DAY_MS))
+    state.take(made_alert(id="new", detected_at=later))
+    assert [state.alert(id) is None for id in ("old-0", "old-1", "old-2")] == [True] * 3
+    assert [alert.id for alert in state.alerts] == ["new", "spoke"]
+
+
 def test_an_alert_keeps_its_first_revision_and_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "REVISIONS", 3)
     state = BoardState({})
