@@ -95,7 +95,9 @@ class Stages:
         model = self._model
         for low in range(0, len(self._tokens), 512):
             some = self._tokens[low : low + 512]
-            forward_packed(some, model.token_budget, model.forward, model.forwards_at_once)
+            forward_packed(
+                some, model.token_budget, model.pass_tokens, model.forward, model.forwards_at_once
+            )
 
     def produce(self) -> None:
         """Make and send all mentions."""

@@ -53,7 +53,11 @@ def main() -> None:
             began = time.process_time()
             rate = len(tokens) / seconds(
                 lambda: forward_packed(
-                    tokens, classifier.token_budget, classifier.forward, classifier.forwards_at_once
+                    tokens,
+                    classifier.token_budget,
+                    classifier.pass_tokens,
+                    classifier.forward,
+                    classifier.forwards_at_once,
                 )
             )
             forward_cpu.append((time.process_time() - began) / len(tokens))

@@ -46,6 +46,13 @@ class SentimentClassifier(Protocol):
         """The most padded tokens (rows × longest row) that one `forward` should be given."""
 
     @property
+    def pass_tokens(self) -> int:
+        """What one `forward` costs beside its tokens, in tokens.
+
+        Rows of unlike length share a batch where their padding costs less.
+        """
+
+    @property
     def forwards_at_once(self) -> int:
         """How many threads should call `forward` at the same time, each with its batch."""
 

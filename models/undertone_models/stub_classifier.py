@@ -59,7 +59,7 @@ class StubClassifier:
     ) -> None:
         """`delay_seconds` is slept before each forward pass, to play a slow device."""
         self._delay_seconds, self._sleep = delay_seconds, sleep
-        self.token_budget = token_budget
+        self.token_budget = self.pass_tokens = token_budget  # padding costs nothing
 
     def tokenise(self, pairs: Sequence[Pair]) -> list[EncodedPair]:
         """One token a word: whether it is a negative, a positive or another one."""

@@ -18,7 +18,7 @@ from undertone_models.encoding import PairEncoder, padded, probabilities
 from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
 
 CUDA_TOKEN_BUDGET = 65_536
-CPU_TOKEN_BUDGET = 2048
+CPU_TOKEN_BUDGET, CPU_PASS_TOKENS = 2048, 32
 # Few widths: compiled kernels and tensor cores like them.
 CUDA_WIDTH_MULTIPLE = 8
 
@@ -47,6 +47,8 @@ class TorchClassifier:
             torch.set_num_threads(threads)
         on_cuda = self._device.type == "cuda"
         self.token_budget = token_budget or (CUDA_TOKEN_BUDGET if on_cuda else CPU_TOKEN_BUDGET)
+        # A device takes as long to be given a small batch as a large one.
+        self.pass_tokens = self.token_budget if on_cuda else CPU_PASS_TOKENS
         self._encoder = PairEncoder(
             checkpoint.tokenizer(), checkpoint.limited(max_tokens), checkpoint.target_markers
         )
@@ -79,7 +81,8 @@ class TorchClassifier:
         """Probabilities of all pairs, in their order; the device is waited for once, at the end."""
         encoded = self.tokenise(pairs)
         result = np.empty((len(encoded), len(LABELS)), dtype=np.float32)
-        batches = pack([len(pair.ids) for pair in encoded], self.token_budget)
+        lengths = [len(pair.ids) for pair in encoded]
+        batches = pack(lengths, self.token_budget, self.pass_tokens)
         launched = [self._launched([encoded[index] for index in batch]) for batch in batches]
         for batch, logits in zip(batches, launched, strict=True):
             result[batch] = self._probabilities(logits)

@@ -22,7 +22,7 @@ from undertone_models.training_settings import TrainingError, TrainingSettings
 if TYPE_CHECKING:
     from undertone_models.adapters import RankAllocation
 
-EVALUATION_TOKEN_BUDGET = 4096
+EVALUATION_TOKEN_BUDGET, EVALUATION_PASS_TOKENS = 4096, 32
 STATE_VERSION = 2
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -157,7 +157,7 @@ class TrainingRun:
             return answers
 
         with torch.no_grad():
-            return forward_packed(pairs, EVALUATION_TOKEN_BUDGET, forward)
+            return forward_packed(pairs, EVALUATION_TOKEN_BUDGET, EVALUATION_PASS_TOKENS, forward)
 
     def judge(self, score: float) -> bool:
         """Take note of an evaluation; with `patience`, keep the best and say whether to stop."""

@@ -51,7 +51,7 @@ class Model:
     @cached_property
     def budget(self) -> HalvingBudget:
         """What a batch may hold; all threads that run the model share it."""
-        return HalvingBudget(self.classifier.token_budget)
+        return HalvingBudget(self.classifier.token_budget, self.classifier.pass_tokens)
 
 
 @dataclass(slots=True, eq=False)

@@ -79,7 +79,7 @@ class Batcher:
         self.model = classifier.name
         self._classifier, self._metrics = classifier, metrics
         self._queue: Handoff[Waiting] = Handoff(queue_pairs)
-        self._budget = HalvingBudget(classifier.token_budget)
+        self._budget = HalvingBudget(classifier.token_budget, classifier.pass_tokens)
         self._tokenise_failures = FailureLog("tokenise")
         self._forward_failures = FailureLog("forward")
 
