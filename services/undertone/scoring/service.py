@@ -202,6 +202,8 @@ class ScoreService:
                 self._raise_fault()
                 self._keep_up(partitions, sender)
                 partitions.pause_or_resume()
+                if partitions.in_flight >= self._limits.gather_records:
+                    self._stopping.wait(self._limits.gather_seconds)
             self._drain(partitions)
             self._publish_progress(partitions, sender)
         except BaseException as fault:
