@@ -21,7 +21,11 @@ import onnx_ir as ir
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import (
+    ClearMetadataAndDocStringPass,
+    DeduplicateInitializersPass,
+    RemoveUnusedNodesPass,
+)
 
 from undertone_models.checkpoint import Checkpoint, CheckpointError
 from undertone_models.torch_classifier import load_model
@@ -50,6 +54,7 @@ def exported(checkpoint: Checkpoint) -> Any:
         try:
             graph = _export(model, opset)
             simplify(graph)
+            ClearMetadataAndDocStringPass()(graph)  # stack traces, with the paths of this machine
             proto = ir.to_proto(graph)
             difference = _difference(model, proto, checkpoint)
         except Exception as error:  # torch.export, onnxscript and onnxruntime each raise their own

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tiny_architectures import ARCHITECTURES, write_tiny_architecture
 from tiny_models import MAX_POSITIONS, VOCABULARY
-from undertone_models.checkpoint import Checkpoint, CheckpointError
+from undertone_models.checkpoint import Checkpoint, CheckpointError, resolve
 from undertone_models.classifier import SentimentClassifier, load_classifier
 from undertone_models.encoding import padded
 from undertone_models.labelled import LabelledRow
@@ -172,6 +172,13 @@ def test_what_cannot_be_exported_is_told_with_its_architecture(
     assert "page" not in str(caught.value)
     assert "--engine torch" in str(caught.value.hint)
     assert (folder / "model.onnx").read_bytes() == before
+
+
+def test_the_file_tells_nothing_of_the_machine_that_made_it(
+    folder_of: Callable[[str], Path],
+) -> None:
+    for checkpoint in (Checkpoint.load(folder_of("bert")), Checkpoint.load(resolve(None))):
+        assert b"site-packages" not in checkpoint.onnx_path.read_bytes()
 
 
 def test_the_loss_is_measured_by_source(folder_of: Callable[[str], Path]) -> None:
