@@ -408,6 +408,26 @@ def test_a_model_that_stays_dead_ends_the_scorer(broker: EmbeddedBroker, prefix:
         service.run()
 
 
+def test_a_scorer_whose_model_hangs_is_not_ready_and_ends(
+    broker: EmbeddedBroker, prefix: str
+) -> None:
+    settings = recorded_settings(broker, prefix)
+    send_raw(settings, range(50))
+    go_on, readiness = threading.Event(), Readiness()
+    hanging = StubClassifier(delay_seconds=1.0, sleep=lambda _seconds: go_on.wait() and None)
+    limits = Limits(outage_seconds=0.5, stuck_seconds=2.0, stop_seconds=1.0)
+    service = ScoreService(
+        settings, watchlist(), hanging, CollectorRegistry(), limits=limits, readiness=readiness
+    )
+    try:
+        with pytest.raises(UndertoneError, match=r"nothing of the \d+ records that were read"):
+            service.run()
+    finally:
+        go_on.set()
+    assert "nothing of what was read has been done" in str(readiness.why_not)
+    assert counted(settings)["mentions"] == 0
+
+
 class Versioned(StubClassifier):
     """The stub under another version."""
 

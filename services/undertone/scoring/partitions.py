@@ -27,7 +27,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from undertone.errors import BrokerError
+from undertone.errors import BrokerError, TopicError, UndertoneError
 from undertone.scoring.ledger import Ledger, Totals
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import RawRecord
@@ -44,6 +44,7 @@ NOT_A_MEMBER = (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+MOST_BETWEEN_LOOKS_SECONDS = 2.0
 Offsets = dict[TopicPartition, OffsetAndMetadata]
 
 
@@ -67,6 +68,7 @@ class Limits:
     stop_seconds: float = 15.0
     request_ms: int = 20_000
     outage_seconds: float = 20.0
+    stuck_seconds: float = 120.0
     dead_seconds: float = 300.0
 
 
@@ -112,8 +114,10 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
         self._assigned: set[TopicPartition] = set()
         self._held: dict[TopicPartition, _Held] = {}
         self._committed: dict[TopicPartition, int] = {}
-        self._answered_at = clocks.monotonic()
+        self._answered_at = self._looked_at = clocks.monotonic()
+        self._stuck_seconds = 0.0
         self._joined, self._answers = False, True
+        self._short_since: dict[TopicPartition, float] = {}
         self._paused_at: float | None = None
         self.advanced = False
         """Whether some `complete_until` advanced since it was last set to False."""
@@ -135,6 +139,8 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
             return "it has not joined its consumer group, or waits for a rebalance"
         if missing := len(self._assigned - self._held.keys()):
             return f"it has yet to take up {missing} raw partitions"
+        if self._stuck_seconds > self._limits.outage_seconds:
+            return f"nothing of what was read has been done for {self._stuck_seconds:.0f} s"
         return None if self._answers else "the broker does not answer"
 
     def poll(self, timeout_ms: int) -> Iterator[Job]:
@@ -167,6 +173,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
 
     def settle(self) -> None:
         """Move past all that is acknowledged."""
+        before = self.in_flight
         for partition, held in self._held.items():
             outcomes = Counter(entry.outcome for entry in held.ledger.settle() if entry.outcome)
             for outcome, count in outcomes.items():
@@ -174,6 +181,24 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
             totals = held.ledger.totals
             if held.watermark.settle(held.ledger.next_offset, totals.greatest_ms):
                 self.advanced = True
+        now = self._clocks.monotonic()
+        if before and self.in_flight == before:
+            # Two looks that lie far apart: the whole process stood still, and can go on.
+            self._stuck_seconds += min(now - self._looked_at, MOST_BETWEEN_LOOKS_SECONDS)
+        else:
+            self._stuck_seconds = 0.0
+        self._looked_at = now
+
+    def check_progress(self) -> None:
+        """Raise UndertoneError where much is in flight and nothing has been done for long."""
+        if self._stuck_seconds > self._limits.stuck_seconds:
+            raise UndertoneError(
+                f"nothing of the {self.in_flight} records that were read has been done for "
+                f"{self._stuck_seconds:.0f} s: the model does not answer, or Kafka does not take "
+                "mentions; nothing unfinished was committed",
+                hint="Does the mentions topic have a leader, and enough replicas in sync? Start "
+                "`undertone score` again: it goes on from what was committed.",
+            )
 
     def claim_ends(self) -> None:
         """Ask where the partitions end, for the live watermark and the lag.
@@ -264,6 +289,7 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
                 continue
             held.ledger.dropped = True
             self._committed.pop(partition, None)
+            self._short_since.pop(partition, None)
             for gauge in (self._metrics.lag, self._metrics.complete_until):
                 gauge.labels(*partition)  # remove() wants it to be there
                 gauge.remove(*partition)
@@ -313,7 +339,23 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
         if position is not None:
             held.ledger.skip_to(position)
         held.watermark.claim(asked_at, end)
+        self._check_end(partition, end, held.ledger.next_offset)
         self._metrics.lag.labels(*partition).set(max(0, end - held.ledger.next_offset))
+
+    def _check_end(self, partition: TopicPartition, end: int, done: int) -> None:
+        """Raise TopicError where a log ends, for a while, before what has been read of it: a new
+        leader may not know its end at once."""
+        if end >= done:
+            self._short_since.pop(partition, None)
+            return
+        now = self._clocks.monotonic()
+        if now - self._short_since.setdefault(partition, now) > self._limits.outage_seconds:
+            raise TopicError(
+                f"{partition.topic}, partition {partition.partition}: the log ends at {end}, and "
+                f"was read up to {done}: the topic was recreated, or lost records",
+                hint="Begin anew under another --prefix: offsets of the old log and of the new "
+                "cannot be told apart.",
+            )
 
     def _due(self, partitions: Iterable[TopicPartition]) -> Offsets:
         return {

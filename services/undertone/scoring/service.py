@@ -250,6 +250,7 @@ class ScoreService:
         """Settle, commit and publish whatever is due."""
         now, limits = self._clocks.monotonic(), self._limits
         partitions.settle()
+        partitions.check_progress()
         self._readiness.say(partitions.why_not_ready or self._dead_model())
         if now - self._last_claim >= limits.progress_seconds:
             self._last_claim = now

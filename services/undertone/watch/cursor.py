@@ -19,6 +19,11 @@ REBUILD = (
     "Stop every watch worker, run `undertone watch --rebuild` (with the same --config, --prefix "
     "and --bootstrap), and start them again: they read the mentions from their beginning."
 )
+# The offsets of the old topic and of the new one stand in the mentions log alike.
+BEGIN_ANEW = (
+    "Begin anew under another --prefix; or stop score and watch, delete {mentions}, run "
+    "`undertone watch --rebuild`, and start them again."
+)
 
 CompleteUntil = Mapping[str, Mapping[int, int]]
 
@@ -138,7 +143,7 @@ class Cursor:
             if self.raw_topic_ids.get(topic, topic_id) != topic_id:
                 raise StateError(
                     f"{topic}: the topic was recreated since the watcher's state was written",
-                    hint=REBUILD,
+                    hint=BEGIN_ANEW.format(mentions=log.mentions),
                 )
         verify_range(self.offset, log, partition, begin, end)
 

@@ -110,6 +110,8 @@ class SubjectState:
         self.rules: dict[str, RuleState] = {}
         self.last: TippingStory | None = None
         self.last_negative: TippingStory | None = None
+        # Of each rule that has fired, when its last alert started: no other may start then.
+        self.started: dict[str, int] = {}
         self.last_model = ""
         self.credits_millis: dict[str, int] = {}
         self._offered = 0
@@ -230,6 +232,7 @@ class SubjectState:
             },
             "last": _story(self.last),
             "last_negative": _story(self.last_negative),
+            "started": self.started,
             "last_model": self.last_model,
             "credits_millis": self.credits_millis,
             "pane_end_due_ms": self.pane_end_due_ms,
@@ -313,6 +316,7 @@ class SubjectState:
         self.last_negative = head["last_negative"] and TippingStory.model_validate(
             head["last_negative"]
         )
+        self.started = head.get("started", {})  # states before 29 November 2026 have none
         self.last_model = head["last_model"]
         self.credits_millis = head["credits_millis"]
         self.pane_end_due_ms = head["pane_end_due_ms"]

@@ -283,8 +283,7 @@ class SubjectWatch:
                     continue
                 state = RuleState()
             standing = self._stand(watched, readings)
-            tipping = self.state.last_negative if watched.watches_negative else self.state.last
-            step = decide(watched.rule, state, standing, tipping, now)
+            step = decide(watched.rule, state, standing, self._tipping(watched), now)
             if state.phase is Phase.IDLE:
                 states.pop(watched.name, None)
             else:
@@ -390,6 +389,9 @@ class SubjectWatch:
         rule, tipping = watched.rule, state.tipping
         strongest = standing.strongest
         started_at = tipping.ingested_at
+        if started_at <= self.state.started.get(rule.name, -1):
+            started_at = now  # what tips it now is time, which took other stories out of the window
+        self.state.started[rule.name] = started_at
         return Alert(
             id=alert_id(rule.name, self.state.subject, started_at),
             rule=rule.name,
@@ -414,6 +416,17 @@ class SubjectWatch:
             evidence=self._proof(watched, tipping),
             model=self.state.last_model,
         )
+
+    def _tipping(self, watched: _WatchedRule) -> TippingStory | None:
+        """The story that tips a rule now: of one on negative ones the last negative, unless that
+        has left the rule's window or has started an alert before."""
+        state = self.state
+        story = state.last_negative if watched.watches_negative else state.last
+        if story is not None and story.ingested_at <= max(
+            state.started.get(watched.name, -1), watched.longest.start_ms
+        ):
+            return state.last
+        return story
 
     def _factors(self, watched: _WatchedRule, standing: Standing) -> Factors:
         when, window = watched.conditions[standing.conditions.index(standing.strongest)]

@@ -12,7 +12,7 @@ from kafka.errors import CommitFailedError, KafkaConnectionError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from undertone.errors import BrokerError
+from undertone.errors import BrokerError, TopicError, UndertoneError
 from undertone.scoring.ledger import Outcome, Totals
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.partitions import Clocks, Limits, OwnedPartitions
@@ -123,6 +123,11 @@ class Scorer:
         if offsets:
             self.consumer.delivered.append({NEWS: records(*offsets)})
         return list(self.owned.poll(0))
+
+    def look(self, *, after_seconds: float) -> None:
+        self.consumer.now += after_seconds
+        self.owned.settle()
+        self.owned.check_progress()
 
     @staticmethod
     def finish(jobs: Iterable[Job]) -> None:
@@ -280,6 +285,18 @@ def test_a_short_outage_is_endured_and_a_long_one_ends_the_process(scorer: Score
         scorer.owned.claim_ends()
 
 
+def test_a_log_that_ends_before_what_was_read_of_it_ends_the_process(scorer: Scorer) -> None:
+    scorer.finish(scorer.poll(0, 1, 2))
+    scorer.owned.settle()
+    for end in (1, 3, 1):  # a new leader that did not know its end
+        scorer.consumer.ends = {NEWS: end}
+        scorer.consumer.now += 15
+        scorer.owned.claim_ends()
+    scorer.consumer.now += 30
+    with pytest.raises(TopicError, match="ends at 1, and was read up to 3: the topic was recreat"):
+        scorer.owned.claim_ends()
+
+
 def test_a_scorer_outside_its_group_is_not_ready() -> None:
     assert "has not joined" in str(Scorer().owned.why_not_ready)
 
@@ -314,6 +331,39 @@ def test_a_scorer_whose_broker_does_not_answer_is_not_ready(scorer: Scorer) -> N
     assert scorer.owned.why_not_ready == "the broker does not answer"
     scorer.consumer.ends = {}
     scorer.owned.claim_ends()
+    assert scorer.owned.why_not_ready is None
+
+
+def test_a_scorer_that_gets_nothing_done_is_not_ready_and_then_ends(scorer: Scorer) -> None:
+    scorer.poll(0, 1)
+    for _ in range(25):
+        scorer.look(after_seconds=1.0)
+    assert "nothing of what was read has been done for 25 s" in str(scorer.owned.why_not_ready)
+    for _ in range(95):
+        scorer.look(after_seconds=1.0)
+    with pytest.raises(UndertoneError, match="nothing of the 2 records that were read"):
+        scorer.look(after_seconds=1.0)
+
+
+def test_one_record_done_begins_the_count_anew(scorer: Scorer) -> None:
+    jobs = scorer.poll(0, 1, 2)
+    for job in jobs:
+        for _ in range(115):
+            scorer.look(after_seconds=1.0)
+        scorer.finish([job])
+        scorer.look(after_seconds=1.0)
+    assert scorer.owned.why_not_ready is None
+
+
+def test_a_process_that_stood_still_is_not_stuck(scorer: Scorer) -> None:
+    scorer.poll(0)
+    scorer.look(after_seconds=3600.0)
+    assert scorer.owned.why_not_ready is None
+
+
+def test_a_scorer_with_nothing_to_do_is_not_stuck(scorer: Scorer) -> None:
+    for _ in range(300):
+        scorer.look(after_seconds=1.0)
     assert scorer.owned.why_not_ready is None
 
 

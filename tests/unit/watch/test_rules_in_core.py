@@ -168,6 +168,28 @@ def test_restarts_leave_no_trace_and_the_night_is_quiet(
             assert hours.until_ms(alert.detected_at) is None
 
 
+def test_no_two_alerts_of_a_rule_start_together_where_time_alone_tips_the_second() -> None:
+    """The next night what was neutral leaves the window, and the share is too high once more."""
+    told = {
+        2 * HOUR_MS: ("neutral", 4),
+        10 * HOUR_MS: ("negative", 3),
+        11 * HOUR_MS: ("neutral", 4),
+    }
+    told[26 * HOUR_MS + HOUR_MS // 2] = ("neutral", 1)
+    each = [(START_MS + at, mood) for at, (mood, number) in told.items() for _ in range(number)]
+    stream = [mention(at, offset, mood) for offset, (at, mood) in enumerate(each)]
+    share = {"signal": "negative_share", "window": "24h", "above": 0.3}
+    rules = RuleSet.model_validate(
+        {"rules": [{"name": "share", "when": [share], "min_stories": 3}]}
+    )
+    alerts, _ = play(stream, rules)
+    fired = [alert for alert in alerts if alert.state is AlertState.FIRING]
+    assert len(fired) == len({alert.id for alert in fired}) == 2
+    second = fired[1]
+    assert second.started_at == second.tipping.ingested_at == stream[-1].ingested_at
+    assert play(stream, rules, restart=lambda _number: True)[0] == alerts
+
+
 def test_the_tipping_message_is_evidence_however_weak_it_is() -> None:
     stream, rules = night_of_bad_news(), surge(min_stories=8)
     tipping = play(stream, rules)[0][0].tipping.message_id
