@@ -135,6 +135,12 @@ def test_the_cluster_sets_none_of_our_variables(name: str) -> None:
 
 
 @each_workload
+def test_it_has_the_password_that_settings_with_sasl_want(name: str) -> None:
+    secrets = [each["secretRef"]["name"] for each in container(name)["envFrom"]]
+    assert "undertone-kafka" in secrets
+
+
+@each_workload
 def test_probes_ask_what_is_answered(name: str) -> None:
     ports = {port["name"] for port in container(name)["ports"]}
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
