@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from undertone.errors import ConfigurationError
+from undertone.pulse import Pulse, warm
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.metrics import ScoreMetrics
-from undertone.scoring.pulse import Pulse, warm
 from undertone.scoring.stages import Lane, Model
 from undertone_models.classifier import SentimentClassifier
 
