@@ -79,6 +79,47 @@ def test_a_file_that_is_no_store_is_told_by_its_name(tmp_path: Path) -> None:
         Store(path)
 
 
+def test_a_store_with_damaged_pages_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    pairs = [Pair(f"text {number}", "Acme") for number in range(2_000)]
+    with Store(path) as store:
+        store.put("m", [(pair, (0.2, 0.3, 0.5)) for pair in pairs])
+        LogWriter(store, "identity").finish(Counts())
+    content = path.read_bytes()
+    path.write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
+    with Store(path) as store:
+        for use in (
+            lambda: store.get("m", pairs),
+            lambda: store.put("m", [(pairs[0], (0.2, 0.3, 0.5))]),
+            lambda: store.find_log("identity"),
+            lambda: store.chunks(1),
+            lambda: list(store.lines(1)),
+        ):
+            with pytest.raises(UndertoneError, match=r"s\.sqlite.*cannot be used") as told:
+                use()
+            assert "--store" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chunks SET data = x'00ff'",
+        "UPDATE chunks SET number = 7",
+        "UPDATE logs SET summary = x'7b'",
+    ],
+    ids=["packed lines", "a chunk less", "summary"],
+)
+def test_a_damaged_log_is_told_by_the_stores_name(tmp_path: Path, damage: str) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        writer = LogWriter(store, "identity")
+        for each in history(1):
+            writer.mention(0, each)
+        writer.finish(Counts())
+        store._db.execute(damage)
+        with pytest.raises(UndertoneError, match=r"s\.sqlite.*cannot be used"):
+            _ = store.find_log("identity"), list(store.lines(writer.log))
+
+
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     with sqlite3.connect(path) as db:
