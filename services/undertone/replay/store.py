@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -143,11 +143,10 @@ class Store:
     def finish_log(self, log: int, summary: dict[str, Any]) -> None:
         """Make a log complete, and drop those that were not used for longest."""
         with self._transaction():
-            used = self._db.execute("SELECT COALESCE(MAX(used), 0) + 1 FROM logs").fetchone()[0]
             self._db.execute(
-                "UPDATE logs SET summary = ?, used = ? WHERE id = ?",
-                (orjson.dumps(summary), used, log),
+                "UPDATE logs SET summary = ? WHERE id = ?", (orjson.dumps(summary), log)
             )
+            self._note_use(log)
             kept = self._db.execute(
                 "SELECT id FROM logs WHERE summary IS NOT NULL"
                 " ORDER BY used DESC LIMIT -1 OFFSET ?",
@@ -162,14 +161,20 @@ class Store:
             self._drop(log)
 
     def find_log(self, identity: str) -> tuple[int, dict[str, Any]] | None:
-        """The number and the summary of a complete log of this source."""
+        """The number and the summary of a complete log of this source; it counts as used now."""
         with self._reading():
             row = self._db.execute(
                 "SELECT id, summary FROM logs WHERE identity = ? AND summary IS NOT NULL"
                 " ORDER BY id DESC LIMIT 1",
                 (identity,),
             ).fetchone()
-            return None if row is None else (int(row[0]), orjson.loads(row[1]))
+            if row is None:
+                return None
+            log, summary = int(row[0]), orjson.loads(row[1])
+        # A disk that is full keeps nobody from reading.
+        with suppress(UndertoneError), self._transaction():
+            self._note_use(log)
+        return log, summary
 
     def chunks(self, log: int) -> int:
         """How many chunks a log has."""
@@ -188,6 +193,12 @@ class Store:
                     raise sqlite3.DatabaseError(f"chunk {number} of a log is missing")
                 lines = zlib.decompress(row[0]).split(b"\n")
             yield number, lines
+
+    def _note_use(self, log: int) -> None:
+        self._db.execute(
+            "UPDATE logs SET used = (SELECT COALESCE(MAX(used), 0) + 1 FROM logs) WHERE id = ?",
+            (log,),
+        )
 
     def _drop(self, log: int) -> None:
         self._db.execute("DELETE FROM chunks WHERE log = ?", (log,))

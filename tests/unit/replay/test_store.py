@@ -72,6 +72,22 @@ def test_the_logs_not_used_for_longest_are_dropped(tmp_path: Path) -> None:
         assert store.find_log("log 2") is not None
 
 
+def test_a_log_that_is_read_now_and_then_outlasts_newer_ones(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        LogWriter(store, "read daily").finish(Counts())
+        for number in range(LOGS_KEPT * 2):
+            LogWriter(store, f"log {number}").finish(Counts())
+            assert store.find_log("read daily") is not None
+        assert store.find_log("log 0") is None
+
+
+def test_a_full_disk_keeps_no_log_from_being_read(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        LogWriter(store, "identity").finish(Counts())
+        store._db.execute("PRAGMA query_only=1")
+        assert store.find_log("identity") is not None
+
+
 def test_a_file_that_is_no_store_is_told_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     path.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
