@@ -13,13 +13,13 @@ from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from undertone.handoff import Handoff
+from undertone.pulse import Pulse
 from undertone.records import Kind, Mention
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.delivery import Delivery, Sender
 from undertone.scoring.ledger import Ledger, Totals
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import RawRecord, Reader
-from undertone.scoring.pulse import Pulse
 from undertone.scoring.routing import LanguageRouter
 from undertone.scoring.stages import Decoding, Forwarding, Job, Lane, Model, Tokenising
 from undertone.settings import RawTopic

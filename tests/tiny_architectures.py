@@ -40,7 +40,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "norm_rel_ebd": "layer_norm",
     },
     "mpnet": ROBERTA,
-    "modernbert": {"local_attention": 16, "global_attn_every_n_layers": 2},
+    # Its padding has an id far above its positions, and counts for none of them.
+    "modernbert": {
+        "local_attention": 16,
+        "global_attn_every_n_layers": 2,
+        "vocab_size": 50_368,
+        "pad_token_id": 50_283,
+    },
 }
 
 

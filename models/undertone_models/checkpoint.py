@@ -55,6 +55,27 @@ _NAMES_BY_RANK = (
 _RANKS = {name: rank for rank, names in enumerate(_NAMES_BY_RANK) for name in names}
 _NEUTRAL_RANK = 2
 _READABLE_RANKS = ([1, 2, 3], [1, 3], [0, 1, 2, 3, 4])
+# By model_type: RoBERTa and its kin, whose first position is the padding's id + 1. A list, since
+# nothing else in config.json tells; architectures with rotary positions have no such habit.
+COUNT_FROM_PADDING = frozenset(
+    (
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "layoutlmv3",
+        "lilt",
+        "longformer",
+        "luke",
+        "markuplm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    )
+)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", ONNX]
 
@@ -205,6 +226,11 @@ def require_torch(purpose: str) -> None:
             )
 
 
+def positions_lost(model_type: str | None, pad_id: int | None) -> int:
+    """How many of an architecture's positions no token can have."""
+    return int(pad_id or 0) + 1 if model_type in COUNT_FROM_PADDING else 0
+
+
 def label_columns(config: Mapping[str, Any], source: Path) -> LabelColumns:
     """Which outputs of a model are negative, neutral, positive, by the names in `id2label`.
 
@@ -290,9 +316,7 @@ def _markers(details: Mapping[str, Any], source: Path) -> TargetMarkers | None:
 
 def _positions(config: Mapping[str, Any]) -> int:
     positions = int(config.get("max_position_embeddings") or 512)
-    # RoBERTa and its kin count positions from the padding's id + 1.
-    pad_id = int(config.get("pad_token_id") or 0)
-    return positions - (pad_id + 1 if pad_id else 0)
+    return positions - positions_lost(config.get("model_type"), config.get("pad_token_id"))
 
 
 def _name(path: Path, details: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from undertone_models.checkpoint import (
     CheckpointError,
     is_hub_name,
     label_columns,
+    positions_lost,
 )
 from undertone_models.marking import TargetMarkers
 from undertone_models.pairs import LABELS
@@ -161,10 +162,9 @@ def tokens_read(model: Any, settings: TrainingSettings) -> int:
     max_tokens = settings.max_tokens
     config = model.config
     places = int(getattr(config, "max_position_embeddings", None) or max_tokens)
-    # RoBERTa and its kin count positions from the padding's id + 1.
-    pad_id = int(config.pad_token_id or 0)
     taken = settings.virtual_tokens if settings.method == "prefix" else 0
-    return min(max_tokens, places - taken - (pad_id + 1 if pad_id else 0))
+    lost = positions_lost(config.model_type, config.pad_token_id)
+    return min(max_tokens, places - taken - lost)
 
 
 def _set_dropout(config: Any, settings: TrainingSettings) -> None:

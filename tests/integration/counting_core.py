@@ -42,6 +42,7 @@ class CountingCore:
         self.applied: dict[str, dict[str, int]] = {}
         self.complete_until: dict[str, dict[int, int]] = {}
         self.expected: dict[str, int] = {}
+        self.skipped = 0
         self._changed: set[str] = set()
         self._sum_parts: dict[str, str] = {}
 
@@ -81,6 +82,7 @@ class CountingCore:
         applied = self.applied.setdefault(record.subject, {})
         raw = f"{record.raw.topic}-{record.raw.partition}"
         if record.raw.offset <= applied.get(raw, -1):
+            self.skipped += 1
             return []
         applied[raw] = record.raw.offset
         self.counts[record.subject] = self.counts.get(record.subject, 0) + 1

@@ -131,6 +131,29 @@ def test_a_server_that_asked_for_patience_is_not_asked_by_the_next_process(
     assert polls.waited[1] == 1800
 
 
+def test_a_key_in_the_address_is_neither_logged_nor_kept_and_nothing_comes_again(
+    tmp_path: Path, server: FeedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"{server.url}/feed?token=s3cret"
+    polls = Polls(tmp_path / "feeds.sqlite", Feed(url))
+    server.body = rss("a")
+    polls.run()
+    with closing(FeedMemory(polls.path)) as memory:  # as an earlier version kept it
+        memory.rename({Feed(url).key: url})
+    server.faults = [(500, {}, b"")]
+    with caplog.at_level(logging.DEBUG, "undertone"):
+        polls.run(3)
+    assert polls.written == ["a"]
+    assert [request["path"] for request in server.requests] == ["/feed?token=s3cret"] * 4
+    assert "/feed?token=…: the server answers 500" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert b"s3cret" not in polls.path.read_bytes()
+    server.faults = [(404, {}, b"")]
+    with pytest.raises(FeedError) as told:
+        polls.run(once=True)
+    assert "s3cret" not in str(told.value)
+
+
 def test_a_feed_that_is_gone_is_left_alone_and_the_others_go_on(
     tmp_path: Path, server: FeedServer
 ) -> None:

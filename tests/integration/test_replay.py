@@ -15,23 +15,25 @@ import pytest
 from kafka import TopicPartition
 from typer.testing import CliRunner
 
+from builders import MINUTE_MS, START_MS, mention, progress
 from undertone.cli.main import build_app
 from undertone.demo.session import DemoResult, DemoSession
 from undertone.demo.stream import DemoStream, scripted_stream
 from undertone.errors import UndertoneError
 from undertone.ingest.service import in_recorded_time
 from undertone.records import Alert, AlertState, format_instant
+from undertone.replay.mentions_source import MentionsSource
+from undertone.replay.steps import Counts, Span
 from undertone.settings import KafkaSettings, Settings
-from undertone.transport.clients import admin_client, consumer
+from undertone.transport.clients import admin_client, consumer, producer
 from undertone.transport.embedded_broker import EmbeddedBroker
-from undertone.transport.topics import TopicNames
+from undertone.transport.topics import FOR_EVER, TopicNames, TopicSpec, ensure_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(500)]
 
 MESSAGES = 1_000
 PLAY_SECONDS = 12.0
 FINISH_SECONDS = 300.0
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,23 @@ def test_a_replay_leaves_no_trace_on_the_broker(live: Live, tmp_path: Path) -> N
     live.replay(tmp_path / "a", "--topic", live.mentions)
     live.replay(tmp_path / "b", *live.raw, "--from", "offset:0")
     assert state() == before
+
+
+def test_mentions_that_a_scorer_has_written_again_are_read_once(
+    broker: EmbeddedBroker, prefix: str
+) -> None:
+    kafka = KafkaSettings(bootstrap=broker.bootstrap)
+    topic = TopicNames(prefix).mentions
+    ensure_topics(kafka, [TopicSpec(topic, 1, FOR_EVER)])
+    mentions = [mention(START_MS + n, n) for n in range(4)]
+    end = progress(START_MS + MINUTE_MS)
+    with closing(producer(kafka)) as client:
+        for record in [*mentions[:3], *mentions[1:], end]:
+            client.send(topic, value=record.to_json(), partition=0)
+    counts = Counts()
+    read = [step.record for step in MentionsSource(kafka, topic, Span()).steps(counts)]
+    assert read == [*mentions, end]
+    assert counts.mentions == 4
 
 
 def test_offsets_and_topics_that_do_not_exist_are_told(live: Live, tmp_path: Path) -> None:

@@ -16,8 +16,13 @@ from typing import Any
 import httpx
 import pytest
 from kafka import TopicPartition
+from prometheus_client import CollectorRegistry
 
 from undertone.records import RawMessage
+from undertone.serving.batcher import UnavailableError
+from undertone.serving.messages import RawRecord
+from undertone.serving.metrics import ServeMetrics
+from undertone.serving.raw_writer import RawWriter
 from undertone.settings import KafkaSettings, RawTopic, Settings
 from undertone.transport.clients import consumer
 from undertone.transport.embedded_broker import EmbeddedBroker
@@ -130,6 +135,30 @@ def test_a_topic_that_keeps_recorded_time_on_the_broker_takes_none(
         assert set(
             client.end_offsets([TopicPartition(topic.name, n) for n in (0, 1)]).values()
         ) == {0}
+
+
+@pytest.mark.slow
+def test_after_a_failure_what_waits_is_given_up_with_its_producer(prefix: str) -> None:
+    topic = RawTopic(name=f"{prefix}.raw", partitions=1)
+    one = [RawRecord(topic.name, 0, b"{}", None)]
+    too_large = [RawRecord(topic.name, 0, b"x" * (2 << 20), None)]
+    with EmbeddedBroker() as broker:
+        settings = Settings(
+            prefix=prefix, kafka=KafkaSettings(bootstrap=broker.bootstrap), raw_topics=(topic,)
+        )
+        writer = RawWriter(settings, ServeMetrics(CollectorRegistry()))
+        try:
+            writer.submit(one).result(DEADLINE_SECONDS)
+            os.kill(broker.pid, signal.SIGSTOP)
+            waits, fails = writer.submit(one), writer.submit(too_large)
+            # Long before its own time is over: the producer has been ended with what it held.
+            errors = [future.exception(10) for future in (fails, waits)]
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        again = writer.submit(one).result(DEADLINE_SECONDS)  # by a new producer
+        writer.close(5)
+    assert [type(error) for error in errors] == [UnavailableError, UnavailableError]
+    assert again[0].topic == topic.name
 
 
 @pytest.mark.slow

@@ -108,14 +108,27 @@ def _stopping_at_signals(stopped: threading.Event) -> AbstractContextManager[Non
 
 def _check(options: FeedOptions) -> None:
     for url in options.urls:
-        if not re.match(r"https?://[^\s/]\S*$", url, re.IGNORECASE):
-            raise UsageError(f"--feed {url}: expected an address such as https://host/feed.xml")
+        shown = _shown(url)
+        if shown is None or not re.match(r"https?://[^\s/]\S*$", url, re.IGNORECASE):
+            raise UsageError(
+                f"--feed {shown or '…'}: expected an address such as https://host/feed.xml"
+            )
     if options.source is not None and not 0 < len(options.source.strip()) <= SOURCE_LIMIT:
         raise UsageError(f"--source: expected a name of at most {SOURCE_LIMIT} characters")
     if options.language is not None and not re.fullmatch(
         r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}", options.language
     ):
         raise UsageError(f"--language {options.language}: expected a code such as en or zh-Hant")
+
+
+def _shown(url: str) -> str | None:
+    """An address as it may be shown; None where it is none at all."""
+    from undertone.ingest.feeds import Feed
+
+    try:
+        return Feed(url).name
+    except ValueError:
+        return None
 
 
 def _interval(value: str) -> int:

@@ -74,7 +74,7 @@ def command(
     def load() -> Loaded[Watchlist]:
         subjects = load_watchlist(watchlist_file)
         if running and checkpoints.changed():
-            running[0].change_models(checkpoints.load)
+            running[0].change_models(checkpoints.load, checkpoints.taken_up)
         return Loaded(subjects, {"watchlist": subjects.version})
 
     def paths() -> dict[str, str | None]:
@@ -90,6 +90,7 @@ def command(
     registry = CollectorRegistry()
     reloads = Reloads(load, ConfigMetrics(registry, time.time), Hangups().take)
     by_language = checkpoints.load()
+    checkpoints.taken_up()
     port = settings.metrics.score_port if metrics_port is None else metrics_port
     readiness = Readiness()
     served = serve_metrics(registry, settings.metrics.host, port, readiness)

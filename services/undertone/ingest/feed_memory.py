@@ -14,10 +14,12 @@ from undertone.ingest.feed_schedule import FeedState
 
 _TABLE = "CREATE TABLE IF NOT EXISTS feeds (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT"
 _SAVE = "INSERT INTO feeds VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET state = excluded.state"
+_RENAME = "UPDATE OR IGNORE feeds SET name = ? WHERE name = ?"
+_FORGET = "DELETE FROM feeds WHERE name = ?"
 
 
 class FeedMemory:
-    """The states of feeds by name, in a file that one process at a time may have.
+    """The states of feeds by key, in a file that one process at a time may have.
 
     Raises UsageError where another has it, StateError where it cannot be read or written.
     """
@@ -28,6 +30,7 @@ class FeedMemory:
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
                 self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._database.execute("PRAGMA secure_delete = ON")  # an address may hold a key
                 self._database.execute("BEGIN EXCLUSIVE")  # the lock stays until it is closed
                 self._database.execute(_TABLE)
                 self._database.execute("COMMIT")
@@ -38,6 +41,15 @@ class FeedMemory:
     def close(self) -> None:
         """Let another process have the file."""
         self._database.close()
+
+    def rename(self, keys: Mapping[str, str]) -> None:
+        """Remember by new keys what is remembered by former ones, and leave no trace of those."""
+        changed = [(key, former) for former, key in keys.items() if key != former]
+        with self._faults(), self._transaction():
+            for new_and_former in changed:
+                # Where both are there, what the new one has is later.
+                self._database.execute(_RENAME, new_and_former)
+                self._database.execute(_FORGET, new_and_former[1:])
 
     def load(self, name: str) -> FeedState:
         """What is remembered of a feed; of one that is new, nothing."""
@@ -57,15 +69,19 @@ class FeedMemory:
     def save(self, states: Mapping[str, FeedState]) -> None:
         """Remember these, all or none; on the disk when this returns."""
         rows = [(name, state.model_dump_json()) for name, state in states.items()]
-        with self._faults():
-            self._database.execute("BEGIN")
-            try:
-                self._database.executemany(_SAVE, rows)
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._faults(), self._transaction():
+            self._database.executemany(_SAVE, rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

@@ -51,7 +51,9 @@ class FeedPoller:
     ) -> None:
         self._memory, self._fetcher, self._write = memory, fetcher, write
         self._every_ms, self._clock_ms, self._wait = every_ms, clock_ms, wait
-        self._states = {feed: memory.load(feed.name) for feed in feeds}
+        # Earlier versions kept a feed by its whole address.
+        memory.rename({feed.scope: feed.key for feed in feeds})
+        self._states = {feed: memory.load(feed.key) for feed in feeds}
         self._due_ms = {feed: state.not_before_ms for feed, state in self._states.items()}
         self._last_fault: FeedError | None = None
         self.counts = PollCounts()
@@ -102,7 +104,7 @@ class FeedPoller:
 
     def _remember(self, states: Mapping[Feed, FeedState]) -> None:
         if states:
-            self._memory.save({feed.name: state for feed, state in states.items()})
+            self._memory.save({feed.key: state for feed, state in states.items()})
             self._states.update(states)
 
     def _account(self, feed: Feed, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ new, and what to remember once they are acknowledged.
 from __future__ import annotations
 
 import calendar
+import hashlib
 import io
 import re
 from collections.abc import Sequence
@@ -49,10 +50,29 @@ class Feed:
     language: str | None = None
 
     @property
-    def name(self) -> str:
-        """The address as it may be shown: without user and password."""
+    def scope(self) -> str:
+        """What tells it from other feeds. Not to be shown: a query may hold a key to the feed."""
         parts = urlsplit(self.url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    @property
+    def name(self) -> str:
+        """The address as it may be shown: without user and password, nor the query's values."""
+        parts = urlsplit(self.scope)
+        return urlunsplit(parts._replace(query=_without_values(parts.query)))
+
+    @property
+    def key(self) -> str:
+        """What it is remembered by: its name, and a digest where others may have that name."""
+        if self.name == self.scope:
+            return self.name
+        return f"{self.name} {hashlib.sha256(self.scope.encode()).hexdigest()[:32]}"
+
+
+def _without_values(query: str) -> str:
+    """`token=k3y&page=2` → `token=…&page=…`."""
+    parts = (part.partition("=") for part in query.split("&") if part)
+    return "&".join(f"{name}=…" if sign else "…" for name, sign, _value in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +152,7 @@ def _message(entry: Any, channel: Any, feed: Feed, arrived_ms: int) -> RawMessag
     identity = str(entry.get("id") or link or f"{title}\n{text}")
     try:
         return RawMessage(
-            id=entry_id(identity, feed.name),
+            id=entry_id(identity, feed.scope),
             source=feed.source or _source(channel, feed),
             kind=feed.kind,
             published_at=_published_ms(entry, arrived_ms),
@@ -146,12 +166,12 @@ def _message(entry: Any, channel: Any, feed: Feed, arrived_ms: int) -> RawMessag
         return None
 
 
-def entry_id(identity: str, feed_name: str) -> str:
+def entry_id(identity: str, feed_scope: str) -> str:
     """The id of an entry's message: the same at every reading, in every process.
 
     What an entry is called is unique in the world where it is a URI, else in its feed.
     """
-    scope = "" if _URI.fullmatch(identity) else feed_name
+    scope = "" if _URI.fullmatch(identity) else feed_scope
     return "feed-" + xxhash.xxh3_128_hexdigest(f"{scope}\n{identity}".encode("utf-8", "replace"))
 
 
@@ -176,7 +196,7 @@ def _link(entry: Any, feed: Feed) -> str | None:
     if not told:
         return None
     try:
-        link = urljoin(feed.name, told)
+        link = urljoin(feed.name.partition("?")[0], told)
     except ValueError:
         return None
     fits = len(link) <= URL_LIMIT and re.match(r"https?://[^\s/]", link, re.IGNORECASE)

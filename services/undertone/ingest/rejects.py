@@ -9,6 +9,8 @@ from typing import BinaryIO, Self
 from undertone.errors import InputFileError
 from undertone.ingest.readers import Reject
 
+_NO_ROOM = "Make room on its disk, or name another file"
+
 
 class RejectLog:
     """Counts rejects; where there is a path, each is a JSON line {file, line, error, text} there.
@@ -27,10 +29,7 @@ class RejectLog:
             try:
                 self._file = self._path.open("wb")
             except OSError as error:
-                raise InputFileError(
-                    f"{self._path}: cannot be written: {error.strerror}",
-                    hint="Name a file in a folder that exists with --rejects.",
-                ) from None
+                raise self._unwritable(error, "Name a file in a folder that exists") from None
         return self
 
     def __exit__(
@@ -40,11 +39,23 @@ class RejectLog:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as failure:
+                if error is None:  # else that is told
+                    raise self._unwritable(failure, _NO_ROOM) from None
 
     def add(self, reject: Reject) -> None:
         """Keep one reject."""
         self.count += 1
         self.first = self.first or reject
         if self._file is not None:
-            self._file.write(reject.to_json() + b"\n")
+            try:
+                self._file.write(reject.to_json() + b"\n")
+            except OSError as error:
+                raise self._unwritable(error, _NO_ROOM) from None
+
+    def _unwritable(self, error: OSError, advice: str) -> InputFileError:
+        return InputFileError(
+            f"{self._path}: cannot be written: {error.strerror}", hint=f"{advice} with --rejects."
+        )

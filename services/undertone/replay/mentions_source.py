@@ -41,7 +41,7 @@ class MentionsSource:
         self._log: MergedLog | None = None
 
     def steps(self, counts: Counts) -> Generator[Step, None, None]:
-        """Mentions and Progress as they stand in the log; those outside the range are left out."""
+        """Mentions, each once, and Progress, in the order of the log; none outside the range."""
         seen, clocks = Seen(), Clocks()
         start_ms, until_ms = self._span.start_ms, self._span.until_ms
         with closing(consumer(self._kafka)) as client:
@@ -59,8 +59,7 @@ class MentionsSource:
                     clock_ms = clocks.note(raw.partition, record)
                     if clock_ms is not None and until_ms is not None and clock_ms >= until_ms:
                         log.close_partition(TopicPartition(raw.topic, raw.partition))
-                elif self._wants(record):
-                    self._count(record, seen, counts)
+                elif self._wants(record) and self._count(record, seen, counts):
                     yield Step(raw.partition, record)
                 counts.clock_ms = clocks.latest_ms(until_ms)
 
@@ -84,15 +83,17 @@ class MentionsSource:
         }
         return progress.model_copy(update={"complete_until": complete})
 
-    def _count(self, mention: Mention, seen: Seen, counts: Counts) -> None:
+    def _count(self, mention: Mention, seen: Seen, counts: Counts) -> bool:
+        """Count a mention; whether it is new, and not one that a scorer has written again."""
         if counts.begins_at_ms is None or mention.ingested_at < counts.begins_at_ms:
             counts.begins_at_ms = mention.ingested_at
         if not seen.is_new_mention(mention):
-            return
+            return False
         counts.read += 1
         if self._span.counts(mention.ingested_at):
             counts.messages += seen.is_new_message(mention)
             counts.note_mention(mention)
+        return True
 
 
 class Clocks:

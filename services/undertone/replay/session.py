@@ -23,7 +23,7 @@ from undertone.replay.shared import replay_shared
 from undertone.replay.steps import Advance, Counts, Source, Span
 from undertone.replay.store import Store
 from undertone.replay.sweep import judged_points, run_sweep
-from undertone.replay.sweep_grid import Choice
+from undertone.replay.sweep_grid import Choice, write_rules
 from undertone.replay.timeline import Timeline
 from undertone.replay.trends_file import TrendsFile
 from undertone.replay.written import read_written, unread
@@ -74,6 +74,9 @@ class _Desk:
             order.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputFileError(f"--out {order.out}: {error.strerror}") from None
+        # At once: hours later is late to learn that they cannot be written.
+        for choice in order.sweep:
+            write_rules(order.out / choice.rules_file, choice.rules)
         records: list[RecordSink] = []
         if order.openmetrics is not None:
             file = OpenMetricsFile(
@@ -191,7 +194,7 @@ def _sweep(
     covered = run.range_of(order.span)
     events = order.events
     inside = None if events is None else within(events, covered.from_ms, covered.until_ms)
-    return judged_points(order.sweep, found, covered, inside, len(order.config.subjects), order.out)
+    return judged_points(order.sweep, found, covered, inside, len(order.config.subjects))
 
 
 def report_written(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -64,10 +65,7 @@ class Store:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._prepare()
         except (OSError, sqlite3.Error) as error:
-            raise UndertoneError(
-                f"{path}: the store of scores cannot be used: {error}",
-                hint="Delete it, or name another with --store.",
-            ) from None
+            raise _unusable(path, error) from None
 
     def _prepare(self) -> None:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -104,7 +102,9 @@ class Store:
             some = keys[start : start + PAIRS_A_QUERY]
             marks = ",".join("?" * len(some))
             query = f"SELECT key, negative, neutral, positive FROM scores WHERE key IN ({marks})"
-            for key, negative, neutral, positive in self._db.execute(query, some):
+            with self._reading():
+                rows = self._db.execute(query, some).fetchall()
+            for key, negative, neutral, positive in rows:
                 found[by_key[key]] = (negative, neutral, positive)
         return found
 
@@ -143,11 +143,10 @@ class Store:
     def finish_log(self, log: int, summary: dict[str, Any]) -> None:
         """Make a log complete, and drop those that were not used for longest."""
         with self._transaction():
-            used = self._db.execute("SELECT COALESCE(MAX(used), 0) + 1 FROM logs").fetchone()[0]
             self._db.execute(
-                "UPDATE logs SET summary = ?, used = ? WHERE id = ?",
-                (orjson.dumps(summary), used, log),
+                "UPDATE logs SET summary = ? WHERE id = ?", (orjson.dumps(summary), log)
             )
+            self._note_use(log)
             kept = self._db.execute(
                 "SELECT id FROM logs WHERE summary IS NOT NULL"
                 " ORDER BY used DESC LIMIT -1 OFFSET ?",
@@ -162,33 +161,66 @@ class Store:
             self._drop(log)
 
     def find_log(self, identity: str) -> tuple[int, dict[str, Any]] | None:
-        """The number and the summary of a complete log of this source."""
-        row = self._db.execute(
-            "SELECT id, summary FROM logs WHERE identity = ? AND summary IS NOT NULL"
-            " ORDER BY id DESC LIMIT 1",
-            (identity,),
-        ).fetchone()
-        return None if row is None else (int(row[0]), orjson.loads(row[1]))
+        """The number and the summary of a complete log of this source; it counts as used now."""
+        with self._reading():
+            row = self._db.execute(
+                "SELECT id, summary FROM logs WHERE identity = ? AND summary IS NOT NULL"
+                " ORDER BY id DESC LIMIT 1",
+                (identity,),
+            ).fetchone()
+            if row is None:
+                return None
+            log, summary = int(row[0]), orjson.loads(row[1])
+        # A disk that is full keeps nobody from reading.
+        with suppress(UndertoneError), self._transaction():
+            self._note_use(log)
+        return log, summary
 
     def chunks(self, log: int) -> int:
         """How many chunks a log has."""
         query = "SELECT COUNT(*) FROM chunks WHERE log = ?"
-        return int(self._db.execute(query, (log,)).fetchone()[0])
+        with self._reading():
+            return int(self._db.execute(query, (log,)).fetchone()[0])
 
     def lines(self, log: int) -> Iterator[tuple[int, list[bytes]]]:
         """Each chunk of a log: its number, and its lines."""
         for number in range(self.chunks(log)):
-            row = self._db.execute(
-                "SELECT data FROM chunks WHERE log = ? AND number = ?", (log, number)
-            ).fetchone()
-            yield number, zlib.decompress(row[0]).split(b"\n")
+            with self._reading():
+                row = self._db.execute(
+                    "SELECT data FROM chunks WHERE log = ? AND number = ?", (log, number)
+                ).fetchone()
+                if row is None:
+                    raise sqlite3.DatabaseError(f"chunk {number} of a log is missing")
+                lines = zlib.decompress(row[0]).split(b"\n")
+            yield number, lines
+
+    def _note_use(self, log: int) -> None:
+        self._db.execute(
+            "UPDATE logs SET used = (SELECT COALESCE(MAX(used), 0) + 1 FROM logs) WHERE id = ?",
+            (log,),
+        )
 
     def _drop(self, log: int) -> None:
         self._db.execute("DELETE FROM chunks WHERE log = ?", (log,))
         self._db.execute("DELETE FROM logs WHERE id = ?", (log,))
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raises UndertoneError where what is read is damaged."""
+        try:
+            yield
+        except (sqlite3.Error, zlib.error, orjson.JSONDecodeError) as error:
+            raise _unusable(self.path, error) from None
+
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db, self.path)
+
+
+def _unusable(path: Path, error: Exception) -> UndertoneError:
+    return UndertoneError(
+        f"{path}: the store of scores cannot be used: {error}",
+        hint="Delete it, or name another with --store.",
+    )
 
 
 class _Transaction:
@@ -220,6 +252,8 @@ class _Transaction:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: sqlite3.Error) -> UndertoneError:
+        if not isinstance(error, sqlite3.OperationalError):  # damaged, not full or locked
+            return _unusable(self._path, error)
         return UndertoneError(
             f"{self._path}: cannot be written: {error}",
             hint="Make room on its disk, or name another file with --store; what it holds stays.",

@@ -25,7 +25,7 @@ from undertone.replay.result import ReplayRange, SweepPoint
 from undertone.replay.run import ReplayWatch
 from undertone.replay.steps import Span
 from undertone.replay.store import Store
-from undertone.replay.sweep_grid import Choice, write_rules
+from undertone.replay.sweep_grid import Choice
 from undertone.truth import TruthEvent
 from undertone.watch.core import WatchConfig
 
@@ -148,17 +148,14 @@ def judged_points(
     covered: ReplayRange,
     events: Sequence[TruthEvent] | None,
     subjects: int,
-    folder: Path,
 ) -> tuple[SweepPoint, ...]:
-    """Each point that was run, with its figures; its rules go to `folder`/sweep/NNN/rules.yaml."""
+    """Each point that was run, with its figures."""
     points = []
     for choice in choices:
         if choice.number not in found:
             continue
         alerts = found[choice.number]
         judged = figures(alerts, events, subjects=subjects, days=covered.days)
-        relative = f"sweep/{choice.number:03d}/rules.yaml"
-        write_rules(folder / relative, choice.rules)
         points.append(
             SweepPoint(
                 number=choice.number,
@@ -168,7 +165,7 @@ def judged_points(
                 precision=judged.precision,
                 alerts_per_subject_month=judged.alerts_per_subject_month,
                 false_alerts_per_subject_month=judged.false_alerts_per_subject_month,
-                rules_file=relative,
+                rules_file=choice.rules_file,
             )
         )
     best = set(_frontier(points))

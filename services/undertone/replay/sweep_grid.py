@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from undertone.alerting.changes import change
 from undertone.alerting.rules import RuleSet
 from undertone.config_files import describe_findings, read_yaml
-from undertone.errors import ConfigurationError
+from undertone.errors import ConfigurationError, InputFileError
 
 LARGEST_SWEEP = 1_000
 
@@ -36,6 +36,11 @@ class Choice:
     number: int
     parameters: Mapping[str, Any]
     rules: RuleSet
+
+    @property
+    def rules_file(self) -> str:
+        """Where its rules are, in the folder of the report."""
+        return f"sweep/{self.number:03d}/rules.yaml"
 
 
 def read_sweep(path: Path, rules: RuleSet) -> list[Choice]:
@@ -90,6 +95,12 @@ def _choice(
 
 
 def write_rules(path: Path, rules: RuleSet) -> None:
-    """A rules file that `watch` and `replay` read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(rules.to_document(), sort_keys=False, allow_unicode=True))
+    """A rules file that `watch` and `replay` read. Raises InputFileError."""
+    text = yaml.safe_dump(rules.to_document(), sort_keys=False, allow_unicode=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise InputFileError(
+            f"{path}: cannot be written: {error.strerror}", hint="Name another folder with --out."
+        ) from None

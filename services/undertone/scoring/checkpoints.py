@@ -22,18 +22,29 @@ class Checkpoints:
         """`paths`: checkpoint by route as the settings now say (None: the bundled one)."""
         self._paths, self._load = paths, load
         self._loaded: dict[str, Stamp] = {}
+        self._at_work: dict[str, Stamp] = {}
 
     def load(self) -> dict[str, SentimentClassifier]:
-        """By route; a checkpoint that reads several languages is loaded once."""
+        """By route; a checkpoint that reads several languages is loaded once.
+
+        They are not at work yet: `taken_up` says so.
+        """
         paths = self._paths()
         stamps = _stamps(paths)
         loaded = {path: self._load(path) for path in dict.fromkeys(paths.values())}
         self._loaded = stamps
         return {route: loaded[path] for route, path in paths.items()}
 
+    def taken_up(self) -> None:
+        """What was loaded last is at work; until then, a change that failed is to be tried again.
+
+        Called where `load` is, before it is called again.
+        """
+        self._at_work = self._loaded
+
     def changed(self) -> bool:
-        """Whether `load` would now give others than it last gave. Raises what `paths` raises."""
-        return _stamps(self._paths()) != self._loaded
+        """Whether `load` would now give others than are at work. Raises what `paths` raises."""
+        return _stamps(self._paths()) != self._at_work
 
 
 def _stamps(paths: Mapping[str, str | None]) -> dict[str, Stamp]:

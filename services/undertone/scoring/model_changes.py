@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from undertone.errors import ConfigurationError
+from undertone.pulse import Pulse, warm
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.metrics import ScoreMetrics
-from undertone.scoring.pulse import Pulse, warm
 from undertone.scoring.stages import Lane, Model
 from undertone_models.classifier import SentimentClassifier
 
@@ -30,20 +30,30 @@ class ModelChanges:
         return Model(Pulse(classifier, load), ScoreCache(classifier.name, self._cache_entries))
 
     def begin(
-        self, lanes: Mapping[str, Lane], load: Callable[[], Mapping[str, SentimentClassifier]]
+        self,
+        lanes: Mapping[str, Lane],
+        load: Callable[[], Mapping[str, SentimentClassifier]],
+        on_taken_up: Callable[[], None] = lambda: None,
     ) -> threading.Thread:
         """`change` in a thread of its own, which is returned."""
         thread = threading.Thread(
-            target=self.change, args=(lanes, load), name="score-model-change", daemon=True
+            target=self.change,
+            args=(lanes, load, on_taken_up),
+            name="score-model-change",
+            daemon=True,
         )
         thread.start()
         return thread
 
     def change(
-        self, lanes: Mapping[str, Lane], load: Callable[[], Mapping[str, SentimentClassifier]]
+        self,
+        lanes: Mapping[str, Lane],
+        load: Callable[[], Mapping[str, SentimentClassifier]],
+        on_taken_up: Callable[[], None] = lambda: None,
     ) -> bool:
         """Load classifiers by route and let their lanes read by them; whether that was done.
 
+        `on_taken_up` is told of it, before another change may load.
         Where anything fails all lanes keep what they have. A message is read whole by one model:
         what has been decoded is finished by the one before.
         """
@@ -62,6 +72,7 @@ class ModelChanges:
                 before = lane.model.pulse
                 lane.model = self.model_of(classifier, before.load)
                 log.info("model changed: %s (before: %s)", classifier.name, before.classifier.name)
+            on_taken_up()
             self._metrics.model_changes.labels("taken_up").inc()
             return True
 

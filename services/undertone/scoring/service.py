@@ -135,13 +135,16 @@ class ScoreService:
         self._stopping.set()
 
     def change_models(
-        self, load: Callable[[], Mapping[str, SentimentClassifier]]
+        self,
+        load: Callable[[], Mapping[str, SentimentClassifier]],
+        on_taken_up: Callable[[], None] = lambda: None,
     ) -> threading.Thread:
         """Load classifiers by route (`default`, a language) in a thread, and score with them.
 
-        What `load` raises leaves the old ones at work and is logged. Returns the thread.
+        Whatever fails leaves the old ones at work and is logged; else `on_taken_up` is told.
+        Returns the thread.
         """
-        return self._changes.begin(self._lanes, load)
+        return self._changes.begin(self._lanes, load, on_taken_up)
 
     def run(self) -> None:
         """Read, score and send until stopped. Raises BrokerError, TopicError or the first fault."""

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from undertone.handoff import Handoff
+from undertone.pulse import Pulse
 from undertone.scoring.cache import ScoreCache
 from undertone.scoring.ledger import Entry, Ledger
 from undertone.scoring.metrics import ScoreMetrics
@@ -24,7 +25,6 @@ from undertone.scoring.pipeline import (
     Rejected,
     Tick,
 )
-from undertone.scoring.pulse import Pulse
 from undertone.telemetry import FailureLog
 from undertone_models.answers import Scores, valid_scores
 from undertone_models.batching import HalvingBudget, bisected

@@ -58,7 +58,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         415: "The body is not announced as JSON.",
         422: "A field is wrong; `error.field` names it.",
         500: "The model failed on every pair.",
-        503: "The model is loading, or too many pairs are waiting: see Retry-After.",
+        503: "The model is loading or does not answer, or too many pairs wait: see Retry-After.",
         504: "The model has not answered in time.",
     }.items()
 }
@@ -136,7 +136,7 @@ def _add_health(app: FastAPI, model: ModelThread, registry: CollectorRegistry) -
 
     @app.get("/readyz", tags=["health"], responses={503: _ERRORS[503]})
     async def readyz() -> Response:
-        """Whether pairs are taken: the model is loaded and its thread runs."""
+        """Whether pairs are taken: the model is loaded and answers, and its thread runs."""
         reason = model.unready()
         if reason is not None:
             return _unavailable(reason)

@@ -12,11 +12,12 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from undertone.handoff import Handoff
+from undertone.pulse import Pulse
 from undertone.serving.metrics import ServeMetrics
 from undertone.telemetry import FailureLog
 from undertone_models.answers import Scores, valid_scores
 from undertone_models.batching import HalvingBudget, bisected
-from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
+from undertone_models.classifier import EncodedPair, Pair
 
 # What one step takes: enough to pack well, and little enough that those behind wait briefly.
 LOOKAHEAD_PAIRS = 256
@@ -67,17 +68,16 @@ class Waiting(NamedTuple):
 
 
 class Batcher:
-    """A bounded queue of pairs before a classifier; `submit` from anywhere, `step` in one thread.
+    """A bounded queue of pairs before a model; `submit` from anywhere, `step` in one thread.
 
     Every submitted future completes: with scores, or with UnavailableError once the batcher is
     abandoned. One that is cancelled is not worked on.
     """
 
-    def __init__(
-        self, classifier: SentimentClassifier, metrics: ServeMetrics, queue_pairs: int
-    ) -> None:
+    def __init__(self, pulse: Pulse, metrics: ServeMetrics, queue_pairs: int) -> None:
+        classifier = pulse.classifier
         self.model = classifier.name
-        self._classifier, self._metrics = classifier, metrics
+        self.pulse, self._metrics = pulse, metrics
         self._queue: Handoff[Waiting] = Handoff(queue_pairs)
         self._budget = HalvingBudget(classifier.token_budget, classifier.pass_tokens)
         self._tokenise_failures = FailureLog("tokenise")
@@ -119,7 +119,7 @@ class Batcher:
     def _score(self, items: Sequence[Waiting]) -> None:
         encoded = self._timed(
             "tokenise",
-            lambda part: self._classifier.tokenise([item.pair for item in part]),
+            lambda part: self.pulse.classifier.tokenise([item.pair for item in part]),
             items,
             self._tokenise_failures,
         )
@@ -132,6 +132,10 @@ class Batcher:
         lengths = [len(tokens.ids) for _, tokens in readable]
 
         def forward(batch: list[int]) -> None:
+            if not self.pulse.answers():
+                for index in batch:
+                    self._resolve(readable[index][0], None)
+                return
             padded = len(batch) * max(lengths[index] for index in batch)
             self._metrics.batch_fill.set(sum(lengths[index] for index in batch) / max(1, padded))
             self._metrics.batches.inc()
@@ -142,10 +146,12 @@ class Batcher:
     def _forward(self, batch: Sequence[tuple[Waiting, EncodedPair]]) -> None:
         rows = self._timed(
             "forward",
-            lambda part: self._classifier.forward([tokens for _, tokens in part]).tolist(),
+            lambda part: self.pulse.classifier.forward([tokens for _, tokens in part]).tolist(),
             batch,
             self._forward_failures,
         )
+        if all(row is None for row in rows):
+            self.pulse.doubt()
         for (item, _), row in zip(batch, rows, strict=True):
             self._resolve(item, None if row is None else valid_scores(row))
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from undertone.transport.raw_topics import prepare_topics
 
 MAX_WAITING = 64  # requests
 LINGER_MS = 5
+FORCED_END_SECONDS = 1.0
 REST_SECONDS = 1.0  # after a failure, before Kafka is tried again
 
 log = logging.getLogger(__name__)
@@ -139,8 +141,10 @@ class RawWriter:
     def _drop(self, client: KafkaProducer | None, timeout_seconds: float) -> None:
         """End the producer (None: whichever there is): after a failure it may be out of step."""
         if self._client is not None and client in (None, self._client):
-            self._client.close(timeout=timeout_seconds)
-            self._client = None
+            try:
+                _end_producer(self._client, timeout_seconds)
+            finally:
+                self._client = None
 
     def _end(self, done: Future[list[Position]], outcome: list[Position] | Exception) -> None:
         with self._changed:
@@ -150,6 +154,19 @@ class RawWriter:
         else:
             self._metrics.messages.inc(len(outcome))
             done.set_result(outcome)
+
+
+def _end_producer(client: KafkaProducer, timeout_seconds: float) -> None:
+    """What is not written by the timeout never will be: who sent it is told that it is not."""
+    if timeout_seconds > 0:
+        with suppress(KafkaError):
+            client.close(timeout=timeout_seconds)
+            return
+    # close() flushes first, and raises where that cannot be done at once.
+    client._sender.force_close()
+    client._sender.join(FORCED_END_SECONDS)
+    with suppress(KafkaError):
+        client.close(timeout=0)
 
 
 class _Acknowledgements:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.cluster import get_ip_port_afi
 from kafka.errors import KafkaError
 
 from undertone.errors import BrokerAwayError, BrokerError
@@ -73,16 +74,16 @@ def _unreachable(kafka: KafkaSettings, error: KafkaError) -> BrokerError:
 
 def _diagnosis(kafka: KafkaSettings) -> tuple[str | None, str, bool]:
     """Why no client comes in, where that shows; what to do; whether a broker may come yet."""
-    host, _, port = kafka.bootstrap.split(",")[0].rpartition(":")
+    host, port, _family = get_ip_port_afi(kafka.bootstrap.split(",")[0])
     try:
-        plain = socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS)
-    except (OSError, ValueError):
+        plain = socket.create_connection((host, port), timeout=LOOK_SECONDS)
+    except OSError:
         hint = "Start one with `undertone broker start`, or name yours with --bootstrap."
         return None, hint, True
     with plain:
         if kafka.security_protocol.endswith("SSL"):
             try:
-                with ssl_context(kafka).wrap_socket(plain, server_hostname=host.strip("[]")):
+                with ssl_context(kafka).wrap_socket(plain, server_hostname=host):
                     pass
             except ssl.SSLCertVerificationError as error:
                 why = f"its certificate is not trusted: {error.verify_message}"

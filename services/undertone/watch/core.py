@@ -86,6 +86,7 @@ class Watch:
         self.expected: dict[str, int] = {}
         self.complete_until: dict[str, dict[int, int]] = {}
         self.clock_ms: int | None = None
+        self.skipped = 0  # mentions that a scorer has written again
         self._subjects: dict[str, SubjectWatch] = {}
         self._due: list[tuple[int, int, str]] = []
         self._withdrawn: list[SubjectWatch] = []
@@ -105,6 +106,7 @@ class Watch:
         else:
             watch = self._watch(record.subject)
             if not watch.state.accept(record):
+                self.skipped += 1
                 return ended
             self._changed.add(record.subject)
             if watch.state.pending.first_arrival_ms() == record.ingested_at:

@@ -31,6 +31,8 @@ class Core(Protocol):
     def expected(self) -> Mapping[str, int]: ...
     @property
     def clock_ms(self) -> int | None: ...
+    @property
+    def skipped(self) -> int: ...
     def restore(
         self,
         parts: Mapping[str, bytes],
@@ -58,7 +60,7 @@ class Batch:
 
     cursor: Cursor
     outputs: list[Output] = field(default_factory=list)
-    mentions: list[Mention] = field(default_factory=list)
+    mentions: list[Mention] = field(default_factory=list)  # but those that the core skipped
     dead_letters: list[DeadLetter] = field(default_factory=list)
     changes: dict[str, bytes | None] = field(default_factory=dict)
     applied: int = 0
@@ -174,6 +176,7 @@ class WatchedPartition:
                 )
             )
             return
+        skipped_before = self.core.skipped
         try:
             batch.outputs.extend(
                 output.record() if isinstance(output, TrendReading) else output
@@ -183,7 +186,7 @@ class WatchedPartition:
             raise
         except Exception as fault:
             raise _CoreFaultError(record.offset, fault) from fault
-        if isinstance(decoded, Mention):
+        if isinstance(decoded, Mention) and self.core.skipped == skipped_before:
             batch.mentions.append(decoded)
 
     def advance(self, batch: Batch) -> None:

@@ -59,6 +59,8 @@ def test_an_unreadable_rejects_file_is_told_before_anything_is_written(tmp_path:
         (("-", "--every=5m", "--once"), r"--every, --once: is for feeds"),
         (("--feed=http://h/f", "--speed=max", "--delay=3s"), r"--speed, --delay: a feed is live"),
         (("--feed=file:///etc/passwd",), r"--feed file:///etc/passwd: expected an address"),
+        (("--feed=htp://h/f?token=k3y",), r"--feed htp://h/f\?token=…: expected an address"),
+        (("--feed=http://[h/f?token=k3y",), r"--feed …: expected an address"),
         (("--feed=http://h/f", "--every=1s"), r"--every 1s: expected at least 10s"),
         (("--feed=http://h/f", "--every=soon"), r"--every: cannot read 'soon'"),
         (("--feed=http://h/f", "--language=English"), r"--language English: expected a code"),

@@ -24,6 +24,15 @@ def test_what_is_saved_is_there_in_the_next_run(tmp_path: Path) -> None:
         assert memory.load("x") == memory.load("y") == STATE
 
 
+def test_what_was_remembered_by_a_former_key_is_found_by_the_new_one(tmp_path: Path) -> None:
+    with closing(FeedMemory(tmp_path / "f")) as memory:
+        memory.save({"was s3cret": STATE, "stays": STATE, "was both": FeedState(), "both": STATE})
+        memory.rename({"was s3cret": "is", "stays": "stays", "was both": "both", "new": "newer"})
+        assert [memory.load(key) for key in ("is", "stays", "both")] == [STATE] * 3
+        assert memory.load("was s3cret") == memory.load("was both") == FeedState()
+    assert b"s3cret" not in (tmp_path / "f").read_bytes()
+
+
 def test_two_processes_cannot_have_it_at_once(tmp_path: Path) -> None:
     with (
         closing(FeedMemory(tmp_path / "feeds.sqlite")),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from undertone.errors import FeedError
 from undertone.ingest import feeds
 from undertone.ingest.feed_text import cut, text_of_html
-from undertone.ingest.feeds import Document, Feed, Reading, read_feed
+from undertone.ingest.feeds import Document, Feed, Reading, entry_id, read_feed
 from undertone.records import TEXT_LIMIT_BYTES, Kind, RawMessage, parse_instant
 
 ARRIVED_MS = parse_instant("2026-01-31T09:30:00Z")
@@ -139,6 +139,18 @@ def test_an_id_is_the_entrys_own_and_the_same_in_every_process() -> None:
     secret = Feed("http://me:secret@a.test/feed")
     assert only(number, secret).id == only(number, here).id
     assert "secret" not in secret.name
+
+
+def test_a_key_in_a_feeds_address_is_never_shown_and_its_ids_stay_as_they_were() -> None:
+    feed = Feed("https://me:pw@a.test/rss?token=s3cret&page=2&k3y#part")
+    assert feed.name == "https://a.test/rss?token=…&page=…&…#part"
+    assert feed.key.startswith(f"{feed.name} ")
+    assert "s3cret" not in feed.key
+    assert feed.key != Feed("https://a.test/rss?token=other&page=2&k3y#part").key
+    assert FEED.key == FEED.name == FEED.url
+    entry = only(rss("<guid>1</guid><title>x</title><link>#1</link>"), feed)
+    assert entry.id == entry_id("1", "https://a.test/rss?token=s3cret&page=2&k3y#part")
+    assert entry.url == "https://a.test/rss#1"
 
 
 def test_an_entry_that_changes_is_the_same_entry() -> None:

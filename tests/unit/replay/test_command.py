@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from made_history import WATCHLIST, history, write_file
+from undertone.alerting.rules import load_rules
 from undertone.cli.main import build_app
 from undertone.errors import UndertoneError
 from undertone.records import Alert
@@ -82,7 +83,20 @@ def test_a_sweep_writes_the_rules_of_each_point(folder: Path) -> None:
         {"negative-surge.surprise": 3},
         {"negative-surge.surprise": 5},
     ]
-    assert all((folder / "out" / point["rules_file"]).is_file() for point in points)
+    surprises = [
+        load_rules(folder / "out" / point["rules_file"]).rules[0].when[0].surprise
+        for point in points
+    ]
+    assert surprises == [3, 5]
+
+
+def test_a_sweep_whose_rules_cannot_be_written_is_told_before_it_begins(folder: Path) -> None:
+    (folder / "sweep.yaml").write_text("rules: {negative-surge: {surprise: [3, 5]}}")
+    (folder / "out").mkdir()
+    (folder / "out/sweep").write_text("in the place of the folder")
+    said = refused("--file", "news.jsonl", "--sweep", "sweep.yaml", "--out", "out")
+    assert "rules.yaml: cannot be written" in said and "--out" in said
+    assert [path.name for path in (folder / "out").iterdir()] == ["sweep"]
 
 
 def test_rows_that_are_no_message_are_counted(folder: Path) -> None:

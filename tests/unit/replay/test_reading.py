@@ -11,8 +11,10 @@ import yaml
 
 from builders import MINUTE_MS, START_MS
 from made_history import WATCHLIST
+from undertone.errors import InputFileError
 from undertone.records import Mention, Progress, RawMessage
 from undertone.replay.reading import PAIRS_A_BATCH, Model, RawSteps, StoredScores
+from undertone.replay.sources import FileSource
 from undertone.replay.steps import Counts, Span, Step
 from undertone.replay.store import Store
 from undertone.scoring.pipeline import RawRecord, Reader
@@ -157,3 +159,15 @@ def test_a_message_without_an_id_is_known_by_its_place(store: Store) -> None:
     steps = list(reading(store, StubClassifier()).steps([record(7)], Counts()))
     assert mentions(steps)[0].message_id == f"{TOPIC}-0-7"
     assert orjson.loads(mentions(steps)[0].to_json())["raw"]["offset"] == 7
+
+
+def test_a_file_that_cannot_be_read_is_told(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("")
+    source = FileSource(
+        [path], reading(store, StubClassifier()), {}, Span(), reading_identity="the stub's"
+    )
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputFileError, match=r"rows\.jsonl: cannot be read: Is a directory"):
+        _ = source.identity

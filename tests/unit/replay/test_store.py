@@ -72,11 +72,68 @@ def test_the_logs_not_used_for_longest_are_dropped(tmp_path: Path) -> None:
         assert store.find_log("log 2") is not None
 
 
+def test_a_log_that_is_read_now_and_then_outlasts_newer_ones(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        LogWriter(store, "read daily").finish(Counts())
+        for number in range(LOGS_KEPT * 2):
+            LogWriter(store, f"log {number}").finish(Counts())
+            assert store.find_log("read daily") is not None
+        assert store.find_log("log 0") is None
+
+
+def test_a_full_disk_keeps_no_log_from_being_read(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        LogWriter(store, "identity").finish(Counts())
+        store._db.execute("PRAGMA query_only=1")
+        assert store.find_log("identity") is not None
+
+
 def test_a_file_that_is_no_store_is_told_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     path.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
     with pytest.raises(UndertoneError, match=r"s\.sqlite.*cannot be used"):
         Store(path)
+
+
+def test_a_store_with_damaged_pages_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    pairs = [Pair(f"text {number}", "Acme") for number in range(2_000)]
+    with Store(path) as store:
+        store.put("m", [(pair, (0.2, 0.3, 0.5)) for pair in pairs])
+        LogWriter(store, "identity").finish(Counts())
+    content = path.read_bytes()
+    path.write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
+    with Store(path) as store:
+        for use in (
+            lambda: store.get("m", pairs),
+            lambda: store.put("m", [(pairs[0], (0.2, 0.3, 0.5))]),
+            lambda: store.find_log("identity"),
+            lambda: store.chunks(1),
+            lambda: list(store.lines(1)),
+        ):
+            with pytest.raises(UndertoneError, match=r"s\.sqlite.*cannot be used") as told:
+                use()
+            assert "--store" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chunks SET data = x'00ff'",
+        "UPDATE chunks SET number = 7",
+        "UPDATE logs SET summary = x'7b'",
+    ],
+    ids=["packed lines", "a chunk less", "summary"],
+)
+def test_a_damaged_log_is_told_by_the_stores_name(tmp_path: Path, damage: str) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        writer = LogWriter(store, "identity")
+        for each in history(1):
+            writer.mention(0, each)
+        writer.finish(Counts())
+        store._db.execute(damage)
+        with pytest.raises(UndertoneError, match=r"s\.sqlite.*cannot be used"):
+            _ = store.find_log("identity"), list(store.lines(writer.log))
 
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_nothing_has_changed_while_paths_and_files_are_the_same(folder: Path) ->
     settings = Settings({"default": str(folder)})
     checkpoints = Checkpoints(lambda: settings.paths, settings.load)
     checkpoints.load()
+    checkpoints.taken_up()
     assert not checkpoints.changed()
 
 
@@ -45,15 +46,28 @@ def test_another_path_is_another_checkpoint(folder: Path) -> None:
     settings = Settings({"default": str(folder)})
     checkpoints = Checkpoints(lambda: settings.paths, settings.load)
     checkpoints.load()
+    checkpoints.taken_up()
     settings.paths = {"default": None}
     assert checkpoints.changed()
     checkpoints.load()
+    checkpoints.taken_up()
     assert not checkpoints.changed()
+
+
+def test_what_was_loaded_and_not_taken_up_is_still_another_checkpoint(folder: Path) -> None:
+    settings = Settings({"default": str(folder)})
+    checkpoints = Checkpoints(lambda: settings.paths, settings.load)
+    checkpoints.load()
+    checkpoints.taken_up()
+    settings.paths = {"default": None}
+    checkpoints.load()
+    assert checkpoints.changed()
 
 
 def test_another_file_in_the_folder_is_another_checkpoint(folder: Path) -> None:
     settings = Settings({"default": str(folder)})
     checkpoints = Checkpoints(lambda: settings.paths, settings.load)
     checkpoints.load()
+    checkpoints.taken_up()
     (folder / "undertone.json").write_text('{"version": "2"}')
     assert checkpoints.changed()

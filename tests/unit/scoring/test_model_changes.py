@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from stepped_pipeline import Named, Pipeline, message
+from undertone.scoring.checkpoints import Checkpoints
 from undertone.scoring.model_changes import ModelChanges
 from undertone_models.classifier import EncodedPair, FloatArray, SentimentClassifier
 
@@ -97,6 +98,22 @@ def test_one_that_cannot_read_leaves_the_old_at_work(caplog: pytest.LogCaptureFi
     assert not changed(pipeline, {"default": Broken("m@2", 10_000)})
     assert "no such operator" in caplog.text
     assert pipeline.lanes["default"].model.classifier.name == "m@1"
+
+
+def test_one_that_failed_is_tried_again_when_it_is_next_asked_for() -> None:
+    pipeline = Pipeline(Named("m@1", 10_000))
+    paths: dict[str, str | None] = {"default": "./old"}
+    made: list[SentimentClassifier] = [Named("m@2", 10_000), Broken("m@2", 10_000), Named("m@1", 1)]
+    checkpoints = Checkpoints(lambda: paths, lambda _path: made.pop())
+    checkpoints.load()
+    checkpoints.taken_up()
+    paths["default"] = "./new"
+    changes = ModelChanges(pipeline.metrics, 100)
+    assert not changes.change(pipeline.lanes, checkpoints.load, checkpoints.taken_up)
+    assert checkpoints.changed()
+    assert changes.change(pipeline.lanes, checkpoints.load, checkpoints.taken_up)
+    assert not checkpoints.changed()
+    assert pipeline.lanes["default"].model.classifier.name == "m@2"
 
 
 def test_each_language_keeps_its_lane_and_all_change_or_none(

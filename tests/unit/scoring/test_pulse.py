@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepped_pipeline import Named, Pipeline, message
+from undertone.pulse import LONGEST_WAIT_SECONDS, Pulse
 from undertone.records import MentionStatus
-from undertone.scoring.pulse import LONGEST_WAIT_SECONDS, Pulse
 from undertone_models.classifier import EncodedPair, FloatArray
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,19 @@ class Poisoned(StubClassifier):
         return super().tokenise(pairs)
 
 
+class Mortal(StubClassifier):
+    """Reads while its device lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = False
+
+    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+        if self.dead:
+            raise RuntimeError("a secret of the device")
+        return super().forward(batch)
+
+
 class Service:
     """An application and the thread behind it."""
 
@@ -82,22 +96,29 @@ class Service:
         return float(line.split()[-1])
 
 
-def built(load: Callable[[], StubClassifier], **settings: Any) -> Service:
+def built(
+    load: Callable[[], StubClassifier],
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> Service:
     registry = CollectorRegistry()
     metrics = ServeMetrics(registry)
     serving = ServingSettings(**settings)
-    model = ModelThread(load, metrics, queue_pairs=serving.queue_pairs)
+    model = ModelThread(load, metrics, queue_pairs=serving.queue_pairs, clock=clock)
     return Service(build_app(serving, model, metrics, registry), model)
+
+
+def wait_ready(service: Service) -> None:
+    while service.model.unready():
+        threading.Event().wait(0.002)
 
 
 @contextmanager
 def running(classifier: StubClassifier, **settings: Any) -> Iterator[Service]:
     """A service whose model is loaded."""
-    loaded = threading.Event()
     service = built(lambda: classifier, **settings)
     service.model.start()
-    while service.model.unready():
-        loaded.wait(0.002)
+    wait_ready(service)
     try:
         yield service
     finally:
@@ -365,6 +386,25 @@ def test_each_way_of_being_unready_is_told(state: str) -> None:
         assert response.status_code == 503
         assert response.headers["Retry-After"]
         assert re.search("loading|stopp", response.json()["error"]["message"])
+
+
+def test_a_model_that_dies_is_named_and_ready_again_when_it_answers() -> None:
+    now, classifier = [0.0], Mortal()
+    with running(classifier, clock=lambda: now[0]) as service:
+        classifier.dead = True
+        assert service.post(RECALL).status_code == 500
+        ready, refused = service.ask("GET", "/readyz"), service.post(RECALL)
+        assert service.ask("GET", "/healthz").status_code == 200
+        classifier.dead = False
+        now[0] = 1.0
+        wait_ready(service)
+        assert service.ask("GET", "/readyz").json() == {"status": "ready", "model": "stub@1"}
+        assert service.post(RECALL).json()["results"] == [NEGATIVE]
+    for response in (ready, refused):
+        assert response.status_code == 503
+        assert response.headers["Retry-After"]
+        assert "stub@1 does not answer" in response.json()["error"]["message"]
+        assert "secret" not in response.text
 
 
 def test_a_loaded_model_is_ready(service: Service) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from undertone.pulse import Pulse
 from undertone.serving.batcher import Batcher, ScoresOfPairs, UnavailableError
 from undertone.serving.metrics import ServeMetrics
 from undertone_models.classifier import EncodedPair, FloatArray, Pair, StubClassifier
@@ -60,7 +61,8 @@ def registry() -> CollectorRegistry:
 def batcher_of(
     classifier: StubClassifier, registry: CollectorRegistry | None = None, queue_pairs: int = 1000
 ) -> Batcher:
-    return Batcher(classifier, ServeMetrics(registry or CollectorRegistry()), queue_pairs)
+    metrics = ServeMetrics(registry or CollectorRegistry())
+    return Batcher(Pulse(classifier), metrics, queue_pairs)
 
 
 def alone(text: str) -> tuple[float, ...]:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
+from undertone.errors import ModelError
 from undertone.serving.batcher import UnavailableError
 from undertone.serving.metrics import ServeMetrics
-from undertone.serving.model_thread import ModelThread
+from undertone.serving.model_thread import DEAD_SECONDS, ModelThread
 from undertone_models.classifier import EncodedPair, FloatArray, Pair, StubClassifier
 
 JOIN_SECONDS = 30
@@ -22,10 +23,18 @@ class OutOfMemory(StubClassifier):
         raise MemoryError
 
 
+class Dead(StubClassifier):
+    def forward(self, batch: Sequence[EncodedPair]) -> FloatArray:
+        raise RuntimeError("the device is lost")
+
+
 def thread_of(
-    load: Callable[[], StubClassifier], on_end: Callable[[], None] = lambda: None
+    load: Callable[[], StubClassifier],
+    on_end: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ModelThread:
-    return ModelThread(load, ServeMetrics(CollectorRegistry()), queue_pairs=10, on_end=on_end)
+    metrics = ServeMetrics(CollectorRegistry())
+    return ModelThread(load, metrics, queue_pairs=10, on_end=on_end, clock=clock)
 
 
 def wait_ready(thread: ModelThread) -> None:
@@ -87,6 +96,42 @@ def test_a_thread_that_a_fault_has_ended_is_not_ready_and_fails_who_waits() -> N
         future.result(0)
     assert thread.unready() == "the model has stopped"
     assert isinstance(thread.fault, MemoryError)
+
+
+def test_a_model_that_has_died_is_loaded_anew_though_nobody_asks() -> None:
+    now, made = [0.0], [StubClassifier(), Dead()]
+    thread = thread_of(made.pop, clock=lambda: now[0])
+    thread.start()
+    wait_ready(thread)
+    assert thread.submit([Pair("good")]).result(JOIN_SECONDS) == [None]
+    now[0] = 1.0
+    wait_ready(thread)
+    (scores,) = thread.submit([Pair("good")]).result(JOIN_SECONDS)
+    assert scores is not None
+    thread.stop()
+    assert ended(thread)
+
+
+def test_a_model_that_stays_dead_ends_the_thread() -> None:
+    now = [0.0]
+    thread = thread_of(Dead, clock=lambda: now[0])
+    thread.start()
+    wait_ready(thread)
+    thread.submit([Pair("good")]).result(JOIN_SECONDS)
+    now[0] = DEAD_SECONDS + 1
+    assert ended(thread)
+    assert isinstance(thread.fault, ModelError)
+    assert "stub@1 has not answered for 300 s: RuntimeError: the device" in str(thread.fault)
+
+
+def test_one_that_is_stopped_while_its_model_is_dead_ends() -> None:
+    thread = thread_of(Dead)
+    thread.start()
+    wait_ready(thread)
+    thread.submit([Pair("good")]).result(JOIN_SECONDS)
+    thread.stop()
+    assert ended(thread)
+    assert thread.fault is None
 
 
 def test_a_stopped_thread_answers_what_waits_and_takes_no_more() -> None:

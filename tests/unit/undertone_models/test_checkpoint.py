@@ -15,6 +15,7 @@ from tiny_models import tiny_tokenizer
 from undertone_models import classifier as classifier_module
 from undertone_models.calibration import Calibration
 from undertone_models.checkpoint import (
+    COUNT_FROM_PADDING,
     Checkpoint,
     CheckpointError,
     bundled,
@@ -133,9 +134,43 @@ def test_details_give_name_temperature_and_length(tmp_path: Path) -> None:
     assert checkpoint.calibration == Calibration(1.5, 0.02)
 
 
-def test_positions_of_roberta_begin_after_its_padding(tmp_path: Path) -> None:
-    config = {"id2label": NAMES, "max_position_embeddings": 514, "pad_token_id": 1}
-    assert Checkpoint.load(write(tmp_path, config=config)).max_tokens_limit == 512
+@pytest.mark.parametrize(
+    ("model_type", "positions", "pad_id", "limit"),
+    [
+        ("roberta", 514, 1, 512),
+        ("roberta", 514, 0, 513),
+        ("modernbert", 8192, 50_283, 8192),
+        ("bert", 512, 0, 512),
+        ("bert", 512, 3, 512),
+    ],
+)
+def test_positions_of_roberta_alone_begin_after_its_padding(
+    tmp_path: Path, model_type: str, positions: int, pad_id: int, limit: int
+) -> None:
+    config = {
+        "id2label": NAMES,
+        "model_type": model_type,
+        "max_position_embeddings": positions,
+        "pad_token_id": pad_id,
+    }
+    assert Checkpoint.load(write(tmp_path, config=config)).max_tokens_limit == limit
+
+
+def test_those_that_count_from_their_padding_are_known_as_transformers_has_them() -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    from transformers.models.auto.configuration_auto import model_type_to_module_name
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    )
+
+    models = Path(transformers.__file__).parent / "models"
+    counting = {
+        model_type
+        for model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+        for source in (models / model_type_to_module_name(model_type)).glob("modeling_*.py")
+        if "create_position_ids_from_input_ids" in source.read_text(encoding="utf-8")
+    }
+    assert counting == COUNT_FROM_PADDING
 
 
 def test_more_tokens_than_positions_are_refused(tmp_path: Path) -> None:

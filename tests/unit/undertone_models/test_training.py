@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 from toy_training import SETTINGS, toy_rows, weights_of, write_toy_base  # noqa: E402
 from undertone_models.checkpoint import Checkpoint, CheckpointError  # noqa: E402
 from undertone_models.classifier import load_classifier  # noqa: E402
-from undertone_models.pretrained import load_base  # noqa: E402
+from undertone_models.pretrained import load_base, tokens_read  # noqa: E402
 from undertone_models.release import release, write_weights  # noqa: E402
 from undertone_models.training import (  # noqa: E402
     TrainingEvaluation,
@@ -233,6 +234,19 @@ def test_an_encoder_of_another_architecture_is_trained_alike(base: str, tmp_path
     assert len(rates) == 4  # embeddings, two layers, head
     weights = trained(str(tmp_path), tmp_path / "out", replace(SETTINGS, epochs=0.3))
     assert np.isfinite(weights).all()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pad_id", "expected"), [("modernbert", 50_283, 64), ("roberta", 1, 62)]
+)
+def test_as_many_tokens_are_read_as_an_architecture_has_positions_for(
+    model_type: str, pad_id: int, expected: int
+) -> None:
+    from transformers import AutoConfig
+
+    config = AutoConfig.for_model(model_type, max_position_embeddings=64, pad_token_id=pad_id)
+    settings = replace(SETTINGS, max_tokens=512)
+    assert tokens_read(SimpleNamespace(config=config), settings) == expected
 
 
 def test_a_head_for_the_same_labels_in_another_order_is_gone_on_with(

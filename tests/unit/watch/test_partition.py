@@ -15,7 +15,7 @@ from undertone.records import Mention, Progress, RawPosition
 from undertone.watch.changelog import Change, Entry, store
 from undertone.watch.core import Watch, WatchConfig
 from undertone.watch.cursor import Log
-from undertone.watch.partition import Batch, LogRecord, WatchedPartition
+from undertone.watch.partition import Batch, CoreFactory, LogRecord, WatchedPartition
 
 LOG = Log("p.mentions", "topic-a", 4)
 NOW_MS = START_MS
@@ -77,6 +77,24 @@ def test_batch_borders_restarts_and_repetitions_leave_no_trace(
             watched = table.load()
     assert counted(watched) == {"s0": 14, "s1": 13, "s2": 13}
     assert outputs == Table().load().take(log, NOW_MS).outputs
+
+
+@pytest.mark.parametrize(
+    "new_core", [CountingCore, lambda: Watch(WatchConfig(load_rules(), {}))], ids=["counts", "true"]
+)
+def test_mentions_that_a_scorer_writes_again_are_not_told_again(new_core: CoreFactory) -> None:
+    table = Table()
+    watched = WatchedPartition(2, LOG, table.entries, new_core, 0)
+    mentions = [of_subject(offset) for offset in range(6)]
+    told = []
+    # Killed before it had committed, it begins again at the third; so within a batch and across.
+    log = log_of([*mentions[:4], *mentions[2:5], *mentions[2:]])
+    for records in (log[:6], log[6:]):
+        batch = watched.take(records, NOW_MS)
+        told += batch.mentions
+        table.write(watched, batch)
+    assert watched.cursor.offset == len(log)
+    assert told == mentions
 
 
 def test_records_behind_a_missing_one_are_left() -> None:
