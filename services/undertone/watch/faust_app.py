@@ -32,7 +32,7 @@ from yarl import URL
 
 from undertone.errors import StateError
 from undertone.settings import KafkaSettings
-from undertone.transport.clients import ssl_context
+from undertone.transport.clients import METADATA_MAX_AGE_MS, ssl_context
 from undertone.watch.changelog import (
     LARGEST_BATCH_BYTES,
     TABLE,
@@ -297,6 +297,9 @@ def build_app(
         broker_rebalance_timeout=60.0,
         broker_max_poll_records=2_000,
         consumer_auto_offset_reset="earliest",
+        # A leader that asks a broker which has just started may learn of no partitions, and gives
+        # its group none until it asks again: by default five minutes later, as seen after SIGKILL.
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_group_instance_id=instance_id,
         consumer_max_fetch_size=4 << 20,
         producer_acks=-1,

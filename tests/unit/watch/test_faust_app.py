@@ -9,7 +9,23 @@ from faust.types import TP
 
 from undertone.settings import KafkaSettings
 from undertone.watch.cursor import Log
-from undertone.watch.faust_app import build_app, credentials
+from undertone.watch.faust_app import WatchApp, build_app, credentials
+
+
+def built_app(kafka: KafkaSettings) -> WatchApp:
+    async def place() -> dict[TP, int]:
+        return {}
+
+    app, _ = build_app(
+        "p.watch",
+        kafka,
+        log=Log("p.mentions", "id", 4),
+        place=place,
+        cursors=dict,
+        on_revoked=lambda: None,
+        session_timeout_seconds=10,
+    )
+    return app
 
 
 def test_plain_text_needs_no_credentials() -> None:
@@ -43,18 +59,11 @@ def test_the_environment_does_not_reconfigure_faust(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("BROKER_URL", "kafka://elsewhere:1")
     monkeypatch.setenv("PROCESSING_GUARANTEE", "exactly_once")
 
-    async def place() -> dict[TP, int]:
-        return {}
-
-    app, _ = build_app(
-        "p.watch",
-        KafkaSettings(bootstrap="one:9092, two:9093"),
-        log=Log("p.mentions", "id", 4),
-        place=place,
-        cursors=dict,
-        on_revoked=lambda: None,
-        session_timeout_seconds=10,
-    )
+    app = built_app(KafkaSettings(bootstrap="one:9092, two:9093"))
     assert [str(url) for url in app.conf.broker] == ["kafka://one:9092", "kafka://two:9093"]
     assert not app.in_transaction
     assert not app.conf.web_enabled
+
+
+def test_partitions_that_a_group_leader_did_not_learn_of_are_asked_for_within_seconds() -> None:
+    assert built_app(KafkaSettings()).conf.consumer_metadata_max_age_ms <= 5_000
