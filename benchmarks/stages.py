@@ -24,6 +24,7 @@ from parts.scoring import (
     answered,
     broker,
     fill,
+    forward_all,
     fresh_settings,
     mentions_a_second,
     score_all,
@@ -36,7 +37,6 @@ from undertone.settings import KafkaSettings, ModelSettings, RawTopic, Settings
 from undertone.transport import clients
 from undertone.transport.topics import TopicNames
 from undertone.watchlist.matcher import Matcher
-from undertone_models.batching import forward_packed
 from undertone_models.classifier import SentimentClassifier, StubClassifier, load_classifier
 
 MESSAGES, QUICK_MESSAGES = 1_200, 400
@@ -92,12 +92,8 @@ class Stages:
 
     def forward(self) -> None:
         """Score all pairs."""
-        model = self._model
         for low in range(0, len(self._tokens), 512):
-            some = self._tokens[low : low + 512]
-            forward_packed(
-                some, model.token_budget, model.pass_tokens, model.forward, model.forwards_at_once
-            )
+            forward_all(self._model, self._tokens[low : low + 512])
 
     def produce(self) -> None:
         """Make and send all mentions."""

@@ -18,6 +18,7 @@ from parts.scoring import (
     THREADS,
     answered,
     broker,
+    forward_all,
     fresh_settings,
     mentions_a_second,
     pairs_of,
@@ -26,7 +27,6 @@ from parts.scoring import (
 )
 from parts.texts import encoded, histogram, mixed_rows
 
-from undertone_models.batching import forward_packed
 from undertone_models.classifier import load_classifier
 
 MESSAGES, QUICK_MESSAGES = 4_000, 500
@@ -51,15 +51,7 @@ def main() -> None:
 
         def forward() -> float:
             began = time.process_time()
-            rate = len(tokens) / seconds(
-                lambda: forward_packed(
-                    tokens,
-                    classifier.token_budget,
-                    classifier.pass_tokens,
-                    classifier.forward,
-                    classifier.forwards_at_once,
-                )
-            )
+            rate = len(tokens) / seconds(lambda: forward_all(classifier, tokens))
             forward_cpu.append((time.process_time() - began) / len(tokens))
             return rate
 

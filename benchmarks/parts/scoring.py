@@ -30,7 +30,8 @@ from undertone.transport.embedded_broker import EmbeddedBroker
 from undertone.transport.topics import TopicNames, TopicSpec, ensure_topics, topic_specs
 from undertone.watchlist.matcher import Matcher
 from undertone.watchlist.subjects import Watchlist
-from undertone_models.classifier import Pair, SentimentClassifier
+from undertone_models.batching import forward_packed
+from undertone_models.classifier import EncodedPair, Pair, SentimentClassifier
 
 PARTITIONS = 2
 THREADS = 2
@@ -100,6 +101,17 @@ def pairs_of(values: Sequence[bytes], watchlist: Watchlist = EVERYTHING) -> list
     reader = Reader(Matcher(watchlist), [topic], {}, ModelSettings().max_tokens)
     readings = [reader.read(RawRecord("raw", 0, n, 0, value)) for n, value in enumerate(values)]
     return [pair for each in readings if isinstance(each, Reading) for pair in each.pairs]
+
+
+def forward_all(classifier: SentimentClassifier, tokens: Sequence[EncodedPair]) -> None:
+    """Score tokenised pairs as the engine does by itself."""
+    forward_packed(
+        tokens,
+        classifier.token_budget,
+        classifier.pass_tokens,
+        classifier.forward,
+        classifier.forwards_at_once,
+    )
 
 
 @contextmanager

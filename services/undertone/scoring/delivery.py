@@ -18,6 +18,7 @@ from undertone.scoring.ledger import Outcome, Outgoing
 from undertone.scoring.metrics import ScoreMetrics
 from undertone.scoring.pipeline import Reading, Rejected, mentions_of
 from undertone.scoring.stages import Job
+from undertone.transport import clients
 from undertone.transport.codec import partition_of
 from undertone.transport.dead_letters import dead_letter
 from undertone.transport.topics import TopicNames
@@ -51,8 +52,7 @@ class Sender:
         if self._failed:
             return
         self._failed = True
-        # close() flushes first, and raises where that cannot be done at once: not here.
-        self._producer._sender.force_close()
+        clients.discard(self._producer)
         self._on_fault(
             BrokerError(
                 f"Kafka did not take a record: {type(error).__name__}: {error}",
@@ -63,7 +63,7 @@ class Sender:
     def close(self, timeout_seconds: float, *, discard: bool) -> None:
         """Send what is left, or discard it after a fault."""
         if discard or self._failed:
-            self._producer._sender.force_close()
+            clients.discard(self._producer)
         else:
             self._producer.close(timeout_seconds)
 

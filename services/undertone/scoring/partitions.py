@@ -173,16 +173,18 @@ class OwnedPartitions(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # 
 
     def settle(self) -> None:
         """Move past all that is acknowledged."""
-        before = self.in_flight
+        moved = False
         for partition, held in self._held.items():
-            outcomes = Counter(entry.outcome for entry in held.ledger.settle() if entry.outcome)
+            done = held.ledger.settle()
+            moved = moved or bool(done)
+            outcomes = Counter(entry.outcome for entry in done if entry.outcome)
             for outcome, count in outcomes.items():
                 self._metrics.messages.labels(partition.topic, outcome).inc(count)
             totals = held.ledger.totals
             if held.watermark.settle(held.ledger.next_offset, totals.greatest_ms):
                 self.advanced = True
         now = self._clocks.monotonic()
-        if before and self.in_flight == before:
+        if self.in_flight and not moved:
             # Two looks that lie far apart: the whole process stood still, and can go on.
             self._stuck_seconds += min(now - self._looked_at, MOST_BETWEEN_LOOKS_SECONDS)
         else:

@@ -19,7 +19,7 @@ from undertone.serving.batcher import UnavailableError
 from undertone.serving.messages import Position, RawRecord
 from undertone.serving.metrics import ServeMetrics
 from undertone.settings import Settings
-from undertone.transport.clients import BOOTSTRAP_TIMEOUT_MS, producer
+from undertone.transport.clients import BOOTSTRAP_TIMEOUT_MS, discard, producer
 from undertone.transport.raw_topics import prepare_topics
 
 MAX_WAITING = 64  # requests
@@ -162,8 +162,7 @@ def _end_producer(client: KafkaProducer, timeout_seconds: float) -> None:
         with suppress(KafkaError):
             client.close(timeout=timeout_seconds)
             return
-    # close() flushes first, and raises where that cannot be done at once.
-    client._sender.force_close()
+    discard(client)
     client._sender.join(FORCED_END_SECONDS)
     with suppress(KafkaError):
         client.close(timeout=0)

@@ -167,6 +167,12 @@ def _of_each(
     )
 
 
+def discard(producer: KafkaProducer) -> None:
+    """Let nothing more of a producer go out; its own `close` flushes first, and raises where that
+    cannot be done at once."""
+    producer._sender.force_close()
+
+
 def producer(kafka: KafkaSettings, **options: Any) -> KafkaProducer:
     """An idempotent producer with acks from all replicas."""
     defaults: dict[str, Any] = {
