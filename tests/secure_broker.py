@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def secure_broker(folder: Path) -> Iterator[SecureBroker]:
         "ssl.keystore.location": str(folder / "broker.pem"),
     }
     with EmbeddedBroker(port=plain, extra_properties=properties) as broker:
-        with closing(admin_client(KafkaSettings(bootstrap=broker.bootstrap))) as admin:
+        with admin_client(KafkaSettings(bootstrap=broker.bootstrap)) as admin:
             credential = UserScramCredentialUpsertion(
                 USER, ScramMechanism.SCRAM_SHA_512, password.encode(), iterations=4096
             )

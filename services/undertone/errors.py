@@ -54,6 +54,9 @@ class RecordError(UndertoneError):
     """One record cannot be read. It is kept (dead letter or reject), and work goes on."""
 
 
+BROKER_HINT = "Start the command again when the broker answers."
+
+
 class BrokerError(UndertoneError):
     """Kafka is unreachable or refused a request."""
 

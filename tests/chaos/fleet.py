@@ -15,6 +15,7 @@ from undertone.settings import Settings
 
 BACK_OFF_SECONDS = 1.0
 STOP_SECONDS = 60.0
+TRACEBACK_CHARACTERS = 4_000
 SERVICES = ("score", "watch")
 
 
@@ -135,11 +136,11 @@ class Fleet:
         return "\n".join(f"{log.name}:\n{_tail(log, 8)}" for log in logs)
 
     def tracebacks(self) -> list[str]:
-        """The logs that hold a traceback, which none should."""
+        """The lines that tell of a traceback, which none should, and what came after each."""
         return [
-            log.name
+            f"{log.name}: {told}"
             for log in sorted(self._folder.glob("*-*.log"))
-            if "Traceback (most recent call last)" in log.read_text(errors="replace")
+            if (told := _from_traceback(log.read_text(errors="replace")))
         ]
 
     def _start(self, service: str, log: Path) -> ServiceProcess:
@@ -188,3 +189,9 @@ def _signal(worker: Worker, number: signal.Signals) -> bool:
 
 def _tail(log: Path, count: int) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
+
+
+def _from_traceback(text: str) -> str:
+    """From the line that holds the first traceback on; empty where there is none."""
+    before, found, after = text.partition("Traceback (most recent call last)")
+    return before.rpartition("\n")[2] + found + after[:TRACEBACK_CHARACTERS] if found else ""

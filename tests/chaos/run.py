@@ -164,7 +164,7 @@ def _both_runs(
         alertmanager.close()
     disturbed = outcome_of(settings, stream.watchlist)
     wrong = compare(calm, disturbed)
-    wrong += [f"a traceback in {log}" for log in fleet.tracebacks()]
+    wrong += [f"a traceback in {told}" for told in fleet.tracebacks()]
     injector.injected[FaultClass.POISON_RAW] = poisoned
     injector.injected[FaultClass.SKEWED_STAMP] = skew.count
     if disks:

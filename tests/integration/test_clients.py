@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from undertone.errors import BrokerError
 from undertone.settings import KafkaSettings, Settings
 from undertone.transport import clients
 from undertone.transport.embedded_broker import EmbeddedBroker
@@ -36,3 +37,12 @@ def test_a_member_that_polls_in_short_steps_is_given_its_partitions(
                 if member.assignment():
                     break
             assert len(member.assignment()) == 4
+
+
+def test_what_kafka_refuses_an_admin_client_is_an_error_of_ours_with_the_brokers_address(
+    broker: EmbeddedBroker, prefix: str
+) -> None:
+    client = clients.admin_client(KafkaSettings(bootstrap=broker.bootstrap))
+    with pytest.raises(BrokerError) as told, client as admin:
+        admin.create_topics([f"{prefix}/no topic's name"])
+    assert f"Kafka at {broker.bootstrap} failed: InvalidTopicError: " in str(told.value)

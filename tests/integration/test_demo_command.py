@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -167,7 +167,7 @@ def test_the_json_tells_all_and_the_topics_are_deleted(
 def test_topics_that_are_there_already_are_left_alone(
     temporary: Path, broker: EmbeddedBroker, prefix: str
 ) -> None:
-    with closing(admin_client(KafkaSettings(bootstrap=broker.bootstrap))) as admin:
+    with admin_client(KafkaSettings(bootstrap=broker.bootstrap)) as admin:
         admin.create_topics([f"{prefix}.precious"])
     with demo(temporary, "--bootstrap", broker.bootstrap, "--prefix", prefix) as running:
         status, _out, said = running.end()
@@ -184,7 +184,7 @@ def test_keep_leaves_it_running_and_says_how_to_stop_it(temporary: Path) -> None
         assert len(running.processes()) == 3  # broker, score, watch
         bootstrap = re.search(r"Kafka: (\S+),", said)
         assert bootstrap is not None
-        with closing(admin_client(KafkaSettings(bootstrap=bootstrap[1]))) as admin:
+        with admin_client(KafkaSettings(bootstrap=bootstrap[1])) as admin:
             assert any(name.endswith(".alerts") for name in admin.list_topics())
         commands = [line for line in said.splitlines() if line.startswith("  ")]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -197,5 +197,5 @@ def test_keep_leaves_it_running_and_says_how_to_stop_it(temporary: Path) -> None
 
 
 def topics_of(broker: EmbeddedBroker, prefix: str) -> list[str]:
-    with closing(admin_client(KafkaSettings(bootstrap=broker.bootstrap))) as admin:
+    with admin_client(KafkaSettings(bootstrap=broker.bootstrap)) as admin:
         return sorted(name for name in admin.list_topics() if name.startswith(f"{prefix}."))

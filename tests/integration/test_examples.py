@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def test_reviews_of_a_shop_are_read_from_its_own_topic(
     with ExitStack() as running:
         for words in services:
             running.enter_context(service(words))
-        with closing(clients.admin_client(settings.kafka)) as admin:
+        with clients.admin_client(settings.kafka) as admin:
             wait_until(lambda: f"{prefix}.reviews" in admin.list_topics(), "score makes the topic")
         subprocess.run([sys.executable, *produce[1:]], check=True, timeout=DEADLINE_SECONDS)
         url = f"http://127.0.0.1:{port}/api/subjects"

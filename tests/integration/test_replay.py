@@ -172,7 +172,7 @@ def test_a_range_reads_its_warm_up_and_drops_what_was_told_in_it(
 
 def test_a_replay_leaves_no_trace_on_the_broker(live: Live, tmp_path: Path) -> None:
     def state() -> tuple[Any, ...]:
-        with closing(admin_client(live.settings.kafka)) as admin:
+        with admin_client(live.settings.kafka) as admin:
             topics = sorted(admin.list_topics())
             groups = sorted(group["group_id"] for group in admin.list_groups())
             committed = admin.list_group_offsets(["lived.score"])["lived.score"]

@@ -17,7 +17,7 @@ from undertone.demo.stream import scripted_stream
 from undertone.errors import BrokerError
 from undertone.ingest.service import in_recorded_time
 from undertone.settings import KafkaSettings, Settings
-from undertone.transport.clients import admin_client
+from undertone.transport.patience import knock
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -79,13 +79,13 @@ def test_a_certificate_of_another_authority_is_refused(
     stranger = tmp_path / "stranger.pem"
     trustme.CA().cert_pem.write_to_path(stranger)
     with pytest.raises(BrokerError, match="its certificate is not trusted") as raised:
-        admin_client(secure.settings(authority=stranger), bootstrap_timeout_ms=1_000)
+        knock(secure.settings(authority=stranger))
     assert "kafka.ssl_cafile" in str(raised.value)
 
 
 def test_a_client_without_tls_is_told_that_the_listener_wants_it(secure: SecureBroker) -> None:
     with pytest.raises(BrokerError) as raised:
-        admin_client(KafkaSettings(bootstrap=secure.bootstrap), bootstrap_timeout_ms=1_000)
+        knock(KafkaSettings(bootstrap=secure.bootstrap))
     assert "Is kafka.security_protocol the listener's?" in str(raised.value)
 
 

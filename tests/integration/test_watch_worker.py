@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -95,7 +94,7 @@ def test_a_cursor_behind_the_log_ends_the_worker_with_the_command_to_run(scene: 
     scene.workers[0].wait(30)
     scene.send(60)
     parts = [TopicPartition(scene.names.mentions, partition) for partition in range(2)]
-    with closing(admin_client(scene.settings.kafka)) as admin:
+    with admin_client(scene.settings.kafka) as admin:
         admin.delete_records(dict.fromkeys(parts, -1))
     scene.start()
     assert scene.workers[1].wait(60) == 1
@@ -110,7 +109,7 @@ def test_a_recreated_mentions_topic_ends_the_worker_with_the_command_to_run(scen
     scene.wait_until_done()
     scene.workers[0].terminate()
     scene.workers[0].wait(30)
-    with closing(admin_client(scene.settings.kafka)) as admin:
+    with admin_client(scene.settings.kafka) as admin:
         admin.delete_topics([scene.names.mentions])
         scene.wait(lambda: scene.names.mentions not in admin.list_topics(), "the deletion")
     scene.start()
@@ -144,7 +143,7 @@ def test_a_rebuild_of_what_never_ran_deletes_nothing(broker: EmbeddedBroker, pre
 
 def test_a_changelog_of_another_size_is_refused(scene: Scene) -> None:
     settings = scene.settings.model_copy(update={"mentions_partitions": 3})
-    with closing(admin_client(settings.kafka)) as admin:
+    with admin_client(settings.kafka) as admin:
         admin.delete_topics([scene.names.mentions, scene.names.trends])
         scene.wait(lambda: scene.names.trends not in admin.list_topics(), "the deletion")
     with pytest.raises(StateError, match="--rebuild"):

@@ -11,7 +11,7 @@ import typer
 
 from undertone import __version__
 from undertone.cli.options import INTERRUPTED
-from undertone.errors import UndertoneError
+from undertone.errors import BROKER_HINT, BrokerError, UndertoneError
 
 # name on the command line → module in undertone.cli that holds `command` (or `app`, a Typer group)
 COMMANDS = {
@@ -79,3 +79,15 @@ def main() -> None:
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not _is_of_kafka(error):
+            raise
+        told = f"Kafka failed: {type(error).__name__}: {error}"
+        print(f"undertone: {BrokerError(told, hint=BROKER_HINT)}", file=sys.stderr)
+        sys.exit(BrokerError.exit_status)
+
+
+def _is_of_kafka(error: Exception) -> bool:
+    """Whether the client has raised it; where the client was not imported, it has not."""
+    errors = sys.modules.get("kafka.errors")
+    return errors is not None and isinstance(error, errors.KafkaError)

@@ -307,7 +307,7 @@ def claim_prefix(settings: Settings) -> Callable[[], None]:
     somebody's), BrokerError where no broker answers.
     """
     prefix = settings.prefix
-    with closing(admin_client(settings.kafka)) as admin:
+    with admin_client(settings.kafka) as admin:
         taken = sorted(name for name in admin.list_topics() if name.startswith(f"{prefix}."))
     if taken:
         raise UsageError(

@@ -119,7 +119,7 @@ class Changelog:
     def __init__(self, settings: Settings) -> None:
         """Read it. Raises StateError where workers run, or where it does not belong to the log."""
         self._settings, self._names = settings, TopicNames(settings.prefix)
-        with closing(admin_client(settings.kafka)) as admin:
+        with admin_client(settings.kafka) as admin:
             refuse_running_workers(admin, self._names)
         self._log = open_log(settings)
         self._entries: Entries = {}

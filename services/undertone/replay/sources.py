@@ -189,7 +189,7 @@ class RawTopicSource:
 
         with closing(consumer(self._kafka)) as client:
             ranges = self._ranges = self._bounds(client)
-        with closing(admin_client(self._kafka)) as admin:
+        with admin_client(self._kafka) as admin:
             described = admin.describe_topics(list(self._topics))
         return {topic["name"]: str(topic["topic_id"]) for topic in described}, ranges
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 
 from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType
 
@@ -20,7 +19,7 @@ def check_raw_clocks(kafka: KafkaSettings, topics: Iterable[RawTopic]) -> None:
         ConfigResource(ConfigResourceType.TOPIC, topic.name, ["message.timestamp.type"])
         for topic in topics
     ]
-    with closing(admin_client(kafka)) as admin:
+    with admin_client(kafka) as admin:
         found = admin.describe_configs(resources, config_filter=ConfigFilterType.ALL)["topic"]
     for topic in topics:
         stamps = found[topic.name]["message.timestamp.type"]["value"]

@@ -8,14 +8,15 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.cluster import get_ip_port_afi
 from kafka.errors import KafkaError
 
-from undertone.errors import BrokerAwayError, BrokerError
+from undertone.errors import BROKER_HINT, BrokerAwayError, BrokerError
 from undertone.settings import KafkaSettings
 
 # How long a client looks for a broker when it starts (kafka-python's default is 30 s).
@@ -103,12 +104,23 @@ def _diagnosis(kafka: KafkaSettings) -> tuple[str | None, str, bool]:
     )
 
 
-def admin_client(kafka: KafkaSettings, **options: Any) -> KafkaAdminClient:
-    """An admin client. Raises BrokerError where no broker answers."""
+@contextmanager
+def admin_client(kafka: KafkaSettings, **options: Any) -> Iterator[KafkaAdminClient]:
+    """An admin client, closed at the end. Raises BrokerError where no broker answers, and for what
+    Kafka says to the requests made with it and nobody has caught.
+    """
     try:
-        return KafkaAdminClient(**_connection(kafka, options))
+        client = KafkaAdminClient(**_connection(kafka, options))
     except KafkaError as error:
         raise _unreachable(kafka, error) from None
+    with closing(client):
+        try:
+            yield client
+        except KafkaError as error:
+            raise BrokerError(
+                f"Kafka at {kafka.bootstrap} failed: {type(error).__name__}: {error}",
+                hint=BROKER_HINT,
+            ) from None
 
 
 def consumer(kafka: KafkaSettings, **options: Any) -> KafkaConsumer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 from undertone.errors import BrokerAwayError
@@ -23,7 +22,7 @@ Wait = Callable[[float], Any]
 
 def knock(kafka: KafkaSettings) -> None:
     """Return where a broker answers. Raises BrokerError, BrokerAwayError where one may come yet."""
-    with closing(admin_client(kafka, bootstrap_timeout_ms=ANSWER_MS)):
+    with admin_client(kafka, bootstrap_timeout_ms=ANSWER_MS):
         pass
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from typing import Any, Literal
 
 import xxhash
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
 
-from undertone.errors import BrokerError, TopicError
+from undertone.errors import TopicError
 from undertone.records import Kind
 from undertone.settings import KafkaSettings, RawTopic, Settings
 from undertone.transport.clients import admin_client
@@ -64,11 +62,8 @@ def _stamped_clocks(kafka: KafkaSettings, topics: Iterable[RawTopic]) -> dict[st
         ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=["message.timestamp.type"])
         for topic in topics
     ]
-    with closing(admin_client(kafka)) as admin:
-        try:
-            answer: Any = admin.describe_configs(resources, config_filter="all")
-        except KafkaError as error:
-            raise BrokerError(f"the broker does not tell its topics' settings: {error}") from None
+    with admin_client(kafka) as admin:
+        answer: Any = admin.describe_configs(resources, config_filter="all")
     described = answer["topic"]
     return {
         name: _CLOCK_OF_STAMPS[config["message.timestamp.type"]["value"]]

@@ -31,14 +31,11 @@ def committed_offsets(kafka: KafkaSettings, group: str) -> dict[TopicPartition, 
         wait=wait_fixed(0.2),
         reraise=True,
     )
-    try:
-        with closing(admin_client(kafka)) as admin:
-            offsets: dict[TopicPartition, OffsetAndMetadata] = again(
-                admin.list_group_offsets, [group]
-            )[group]
-            return offsets
-    except KafkaError as error:
-        raise BrokerError(f"the offsets of group {group} cannot be read: {error}") from None
+    with admin_client(kafka) as admin:
+        offsets: dict[TopicPartition, OffsetAndMetadata] = again(admin.list_group_offsets, [group])[
+            group
+        ]
+        return offsets
 
 
 def committed_of(kafka: KafkaSettings, group: str, topic: str) -> dict[int, int]:

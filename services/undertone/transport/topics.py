@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, RetriableError, TopicAlreadyExistsError
 
 from undertone.errors import TopicError
 from undertone.settings import KafkaSettings, Settings
@@ -106,7 +105,7 @@ def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec]) -> dict[str,
     another number of partitions than the settings say.
     """
     wanted = {spec.name: spec for spec in specs}
-    with closing(admin_client(kafka)) as admin:
+    with admin_client(kafka) as admin:
         for spec in wanted.values():
             _create_if_missing(admin, spec)
         admin.wait_for_topics(list(wanted))
@@ -131,13 +130,15 @@ def _create_if_missing(admin: KafkaAdminClient, spec: TopicSpec) -> None:
         admin.create_topics({spec.name: options})
     except TopicAlreadyExistsError:
         pass
+    except RetriableError:
+        raise  # the broker has gone: that is not the topic's fault
     except KafkaError as error:
         raise TopicError(f"topic {spec.name} cannot be created: {error}") from None
 
 
 def delete_topics(kafka: KafkaSettings, prefix: str) -> list[str]:
     """Delete every topic whose name begins with `prefix.`; returns their names."""
-    with closing(admin_client(kafka)) as admin:
+    with admin_client(kafka) as admin:
         names = sorted(name for name in admin.list_topics() if name.startswith(f"{prefix}."))
         if names:
             admin.delete_topics(names)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from undertone.errors import BrokerError, StateError
 from undertone.settings import Settings
@@ -32,18 +29,15 @@ def delete_state(settings: Settings) -> list[str]:
     """
     names = TopicNames(settings.prefix)
     deleted: list[str] = []
-    with closing(admin_client(settings.kafka)) as admin:
+    with admin_client(settings.kafka) as admin:
         refuse_running_workers(admin, names)
-        try:
-            topic = changelog_topic(names)
-            if topic in admin.list_topics():
-                admin.delete_topics([topic])
-                deleted.append(topic)
-            if admin.list_group_offsets([names.watch_app])[names.watch_app]:
-                outcome = admin.delete_groups([names.watch_app])[names.watch_app]
-                if outcome != "OK":
-                    raise BrokerError(f"group {names.watch_app} cannot be deleted: {outcome}")
-                deleted.append(names.watch_app)
-        except KafkaError as error:
-            raise BrokerError(f"the watcher's state cannot be deleted: {error}") from None
+        topic = changelog_topic(names)
+        if topic in admin.list_topics():
+            admin.delete_topics([topic])
+            deleted.append(topic)
+        if admin.list_group_offsets([names.watch_app])[names.watch_app]:
+            outcome = admin.delete_groups([names.watch_app])[names.watch_app]
+            if outcome != "OK":
+                raise BrokerError(f"group {names.watch_app} cannot be deleted: {outcome}")
+            deleted.append(names.watch_app)
     return deleted

@@ -47,7 +47,8 @@ def quieten_clients(*, verbose: bool = False) -> None:
 
     What ends the worker is raised by `run_worker` and told once, by its caller.
     """
-    for name in ("faust", "mode", "kafka", "aiokafka"):
+    # asyncio tells of tasks that Faust and aiokafka leave behind when a broker goes.
+    for name in ("faust", "mode", "kafka", "aiokafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 

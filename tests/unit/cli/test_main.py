@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from kafka.errors import NodeNotReadyError
 
 from undertone import __version__
-from undertone.cli.main import COMMANDS
+from undertone.cli import check
+from undertone.cli.main import COMMANDS, main
 
 HEAVY = ("torch", "transformers", "onnxruntime", "faust", "kafka")
 
@@ -44,6 +46,23 @@ def test_an_unknown_option_is_wrong_use() -> None:
     result = undertone("check", "--wacthlist", "x")
     assert result.returncode == 2
     assert "--wacthlist" in result.stderr
+
+
+def test_what_kafka_says_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise NodeNotReadyError("No node_id provided")
+
+    monkeypatch.setattr(check, "command", command)
+    monkeypatch.setattr(sys, "argv", ["undertone", "check"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("undertone: Kafka failed: NodeNotReadyError: ")
+    assert said.count("No node_id provided") == 1
+    assert "Start the command again" in said
 
 
 @pytest.mark.parametrize("name", COMMANDS)

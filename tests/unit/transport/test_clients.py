@@ -16,6 +16,7 @@ HOST = "127.0.0.92"
 
 @pytest.mark.parametrize("bootstrap", [HOST, f"{HOST}:9092"])
 def test_a_broker_without_a_port_is_looked_for_where_kafka_python_does(bootstrap: str) -> None:
-    with socket.create_server((HOST, 9092)), pytest.raises(BrokerError) as told:
-        admin_client(KafkaSettings(bootstrap=bootstrap), bootstrap_timeout_ms=100)
+    client = admin_client(KafkaSettings(bootstrap=bootstrap), bootstrap_timeout_ms=100)
+    with socket.create_server((HOST, 9092)), pytest.raises(BrokerError) as told, client:
+        pass
     assert f"at {bootstrap} (something listens there" in str(told.value)
