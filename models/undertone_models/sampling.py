@@ -36,7 +36,7 @@ def few_shot(rows: Sequence[LabelledRow], per_label: int, seed: int) -> list[Lab
 
 def check_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> None:
     """Raise TrainingError where these rows cannot train what the settings ask for."""
-    seen = [row for row in rows if settings.passes.get(row.source, 1.0) > 0]
+    seen = [row for row in rows if settings.passes.get(group_of(row, settings.passes), 1.0) > 0]
     missing = [label for number, label in enumerate(LABELS) if number not in _labels(seen)]
     if missing:
         raise TrainingError(
@@ -50,9 +50,15 @@ def check_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> None:
         )
 
 
-def sources_without_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> list[str]:
-    """The sources that `passes` names and no row has: a recipe may know more than are given."""
-    return sorted(set(settings.passes) - {row.source for row in rows})
+def group_of(row: LabelledRow, passes: Mapping[str, float]) -> str:
+    """The name that `passes` counts a row under: `source/label` where it says that, or `source`."""
+    name = f"{row.source}/{LABELS[row.label]}"
+    return name if name in passes else row.source
+
+
+def groups_without_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> list[str]:
+    """The names in `passes` that no row is counted under: a recipe may know more than are given."""
+    return sorted(set(settings.passes) - {group_of(row, settings.passes) for row in rows})
 
 
 def _labels(rows: Sequence[LabelledRow]) -> set[int]:
@@ -67,28 +73,28 @@ def class_weights(rows: Sequence[LabelledRow], settings: TrainingSettings) -> li
         return [1.0] * len(LABELS)
     seen = [0.0] * len(LABELS)
     for row in rows:
-        seen[row.label] += settings.passes.get(row.source, 1.0)
+        seen[row.label] += settings.passes.get(group_of(row, settings.passes), 1.0)
     return [sum(seen) / (len(LABELS) * count) if count else 0.0 for count in seen]
 
 
 def epoch_rows(
-    sources: Sequence[str], passes: Mapping[str, float], seed: int, epoch: int
+    groups: Sequence[str], passes: Mapping[str, float], seed: int, epoch: int
 ) -> list[int]:
-    """Row indices of one epoch: each as often as `passes` says of its source (default once).
+    """Row indices of one epoch: each as often as `passes` says of its group (default once).
 
     Of a fraction, a sample is drawn anew in each epoch; every epoch has the same length.
     """
     if not passes:
-        return list(range(len(sources)))
-    by_source: dict[str, list[int]] = defaultdict(list)
-    for index, source in enumerate(sources):
-        by_source[source].append(index)
+        return list(range(len(groups)))
+    by_group: dict[str, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups):
+        by_group[group].append(index)
     chosen: list[int] = []
-    for source in sorted(by_source):
-        indices = by_source[source]
-        fraction, whole = math.modf(passes.get(source, 1.0))
+    for group in sorted(by_group):
+        indices = by_group[group]
+        fraction, whole = math.modf(passes.get(group, 1.0))
         chosen += indices * int(whole)
-        draw = random.Random(f"passes/{seed}/{epoch}/{source}")
+        draw = random.Random(f"passes/{seed}/{epoch}/{group}")
         chosen += draw.sample(indices, round(fraction * len(indices)))
     return sorted(chosen)
 

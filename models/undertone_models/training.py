@@ -41,6 +41,7 @@ from undertone_models.sampling import (
     epoch_batches,
     epoch_rows,
     few_shot,
+    group_of,
     steps_of_epoch,
     steps_of_run,
 )
@@ -148,7 +149,7 @@ class TrainingRows:
         self, rows: Sequence[LabelledRow], encoder: PairEncoder, settings: TrainingSettings
     ) -> None:
         self._rows, self._encoder, self._settings = rows, encoder, settings
-        self._sources = [row.source for row in rows]
+        self._groups = [group_of(row, settings.passes) for row in rows]
         self._plain = encoder.encode([row.pair for row in rows])
         labels = torch.tensor([row.label for row in rows])
         self.weights = torch.tensor(class_weights(rows, settings))[labels]
@@ -157,12 +158,12 @@ class TrainingRows:
             self.targets = soft_targets(
                 labels, [row.soft for row in rows], settings.distillation_weight
             )
-        self.rows_of_epoch = len(epoch_rows(self._sources, settings.passes, settings.seed, 0))
+        self.rows_of_epoch = len(epoch_rows(self._groups, settings.passes, settings.seed, 0))
 
     def epoch(self, number: int) -> Iterator[tuple[list[int], list[EncodedPair]]]:
         """Yield the batches of an epoch: the rows' indices and their encoded pairs."""
         settings = self._settings
-        chosen = epoch_rows(self._sources, settings.passes, settings.seed, number)
+        chosen = epoch_rows(self._groups, settings.passes, settings.seed, number)
         pairs = self._pairs(chosen, number)
         for batch in epoch_batches([len(pair.ids) for pair in pairs], settings, number):
             yield [chosen[place] for place in batch], [pairs[place] for place in batch]
@@ -282,8 +283,3 @@ def _identity(rows: Sequence[LabelledRow], base: str, validation: Sequence[Label
     for row in (*rows, *validation):
         digest.update(repr(tuple(row)).encode())
     return digest.hexdigest()
-
-
-# The names that experiments have used so far.
-_Run = TrainingRun
-_steps_total = steps_of_run

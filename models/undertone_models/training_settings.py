@@ -84,6 +84,7 @@ class TrainingSettings:
     # took a fifth of the time: dropout only before the head.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    # How often an epoch sees the rows of a source, or of a source and label: tweets/negative.
     passes: dict[str, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     few_shot: Count | None = None  # rows of each label to train on; None: all
     directions: Annotated[int, Field(ge=0)] = 0  # made-up rows beside, about what goes up or down

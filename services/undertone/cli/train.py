@@ -95,7 +95,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--passes",
-            help="SOURCE=FACTOR: how often an epoch sees its rows (default: once).",
+            help="SOURCE[/LABEL]=FACTOR: how often an epoch sees these rows (default: once).",
             rich_help_panel=LOSS,
         ),
     ] = None,
@@ -239,7 +239,7 @@ def _train(
 
     from undertone_models import training
     from undertone_models.release import release
-    from undertone_models.sampling import sources_without_rows
+    from undertone_models.sampling import groups_without_rows
     from undertone_models.training_folder import forget_state, prepare_folder
     from undertone_models.training_log import TensorboardLog
 
@@ -260,8 +260,8 @@ def _train(
             log.evaluation(evaluation)
 
     prepare_folder(out, resume=resume, overwrite=overwrite)
-    for source in sources_without_rows(chosen, recipe):
-        err.print(f"passes: no row to train on has source {source}", markup=False)
+    for name in groups_without_rows(chosen, recipe):
+        err.print(f"passes: no row to train on is of {name}", markup=False)
     with display.progress:
         model, tokenizer = training.train(
             chosen,

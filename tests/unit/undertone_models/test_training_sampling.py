@@ -15,7 +15,8 @@ from undertone_models.sampling import (
     epoch_batches,
     epoch_rows,
     few_shot,
-    sources_without_rows,
+    group_of,
+    groups_without_rows,
     steps_of_epoch,
 )
 from undertone_models.training_settings import TrainingSettings
@@ -72,9 +73,21 @@ def test_the_fraction_of_a_pass_is_drawn_anew_in_each_epoch_and_the_same_in_each
     assert drawn[2] == epoch_rows(SOURCES, {"news": 0.5}, seed=1, epoch=2)
 
 
-def test_sources_that_no_row_has_are_told() -> None:
-    settings = TrainingSettings(passes={"news": 2, "wires": 3})
-    assert sources_without_rows([row(0, "news")], settings) == ["wires"]
+def test_rows_of_a_label_may_be_seen_more_often_than_the_others_of_their_source() -> None:
+    passes = {"tweets": 0.5, "tweets/negative": 2.0}
+    rows = [row(n % 3, source) for source in ("news", "tweets") for n in range(12)]
+    chosen = epoch_rows([group_of(each, passes) for each in rows], passes, seed=1, epoch=0)
+    seen = Counter((rows[index].source, rows[index].label) for index in chosen)
+    assert [seen["news", label] for label in range(3)] == [4, 4, 4]
+    assert seen["tweets", 0] == 8
+    assert seen["tweets", 1] + seen["tweets", 2] == 4
+    weights = class_weights(rows, TrainingSettings(class_weights="balanced", passes=passes))
+    assert weights == pytest.approx([24 / 3 / 12, 24 / 3 / 6, 24 / 3 / 6])
+
+
+def test_names_that_no_row_is_counted_under_are_told() -> None:
+    settings = TrainingSettings(passes={"news": 2, "wires": 3, "news/neutral": 1})
+    assert groups_without_rows([row(0, "news")], settings) == ["news/neutral", "wires"]
 
 
 def test_balanced_weights_make_the_labels_count_alike() -> None:
