@@ -1,5 +1,7 @@
 """Rows changed in ways that leave their label: other names, casing, typos, no links.
 
+Near words in the place of others may change it; who asks for them knows (`with_near_words`).
+
 Each row's changes are a function of (seed, epoch, place in the epoch), so a resumed run sees the
 same ones.
 """
@@ -12,6 +14,7 @@ from collections.abc import Callable
 
 from undertone_models.labelled import LabelledRow
 from undertone_models.marking import target_span
+from undertone_models.near_words import NearWords
 from undertone_models.substitution import (
     COMPANIES,
     COUNTRIES,
@@ -44,6 +47,11 @@ def augmented(row: LabelledRow, augment: Augmentation, draw: random.Random) -> L
     if case < augment.casing:
         row = _in_other_case(row, casing)
     return row
+
+
+def with_near_words(row: LabelledRow, near: NearWords, draw: random.Random) -> LabelledRow:
+    """The row with some words outside its target replaced by near ones; what it says may change."""
+    return _around_target(row, lambda text: near.replaced(text, draw))
 
 
 def with_typos(text: str, draw: random.Random) -> str:

@@ -6,10 +6,12 @@ import ctypes
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
+from undertone_models.calibration import Calibration
 from undertone_models.checkpoint import Checkpoint, CheckpointError, require_torch, resolve
 from undertone_models.pairs import LABELS, EncodedPair, FloatArray, Pair
 from undertone_models.stub_classifier import StubClassifier
@@ -76,20 +78,23 @@ def load_classifier(
     device: str | None = None,
     compile_model: bool = False,
     batch_a_thread: bool = False,
+    calibrated: bool = True,
 ) -> SentimentClassifier:
     """Load a checkpoint (a folder, a hub name, or None: the bundled one) into an engine.
 
     `auto` is torch where there is CUDA, else ONNX Runtime; a checkpoint without `model.onnx` is
     read with torch. `threads` are those of one forward pass on a CPU (None: the library's own
     choice); with `batch_a_thread` the ONNX engine gives each a batch of its own, for callers that
-    keep `forwards_at_once` of them busy. `device` and `compile_model` concern torch alone. Raises
-    CheckpointError.
+    keep `forwards_at_once` of them busy. `device` and `compile_model` concern torch alone. Without
+    `calibrated`, probabilities are as the weights give them. Raises CheckpointError.
     """
     if engine == "stub":
         return StubClassifier()
     if engine not in ("auto", "onnx", "torch"):
         raise CheckpointError(f"engine: expected auto, onnx, torch or stub, not {engine!r}")
     checkpoint = Checkpoint.load(resolve(model))
+    if not calibrated:
+        checkpoint = replace(checkpoint, calibration=Calibration())
     if checkpoint.label_note:
         log.warning("%s", checkpoint.label_note)
     if engine == "auto":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from transformers.utils import logging as transformers_logging
 
 from undertone_models.calibration import Calibration, fit_calibration
 from undertone_models.checkpoint import ADAPTER, ONNX, TOKENIZER, Checkpoint, write_details
-from undertone_models.classifier import SentimentClassifier
+from undertone_models.classifier import Engine, load_classifier
 from undertone_models.evaluation import classify_rows
 from undertone_models.labelled import LabelledRow
 from undertone_models.marking import TargetMarkers
-from undertone_models.onnx_classifier import OnnxClassifier
 from undertone_models.quantisation import quantise_checkpoint
-from undertone_models.torch_classifier import TorchClassifier
 
 
 def release(
@@ -98,10 +95,6 @@ def calibrate(
     checkpoint: Checkpoint, held_out: Sequence[LabelledRow], *, threads: int | None = None
 ) -> Calibration:
     """What makes the int8 model's probabilities fit these rows best (torch's, with a prefix)."""
-    uncalibrated = replace(checkpoint, calibration=Calibration())
-    plain: SentimentClassifier
-    if checkpoint.prefix_path.exists():
-        plain = TorchClassifier(uncalibrated, threads=threads)
-    else:
-        plain = OnnxClassifier(uncalibrated, threads=threads)
+    engine: Engine = "torch" if checkpoint.prefix_path.exists() else "onnx"
+    plain = load_classifier(engine, checkpoint.path, threads=threads, calibrated=False)
     return fit_calibration(classify_rows(plain, held_out), held_out)

@@ -43,10 +43,20 @@ def check_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> None:
             f"--data: no rows to train on with label {', '.join(missing)}",
             hint="a model learns only labels that it is shown: add rows of each",
         )
-    if settings.distillation_weight and not any(row.soft for row in rows):
+    if settings.teacher and not settings.distillation_weight:
+        raise TrainingError(
+            "teacher: distillation_weight is 0, so nothing is learnt from it",
+            hint="say how much its answers count against the labels: --distillation-weight 0.5",
+        )
+    if settings.augment.near_words and not settings.teacher:
+        raise TrainingError(
+            "augment.near_words: other words may have another label, and there is no teacher",
+            hint="name a checkpoint that labels them: --teacher FOLDER --distillation-weight 0.5",
+        )
+    if settings.distillation_weight and not settings.teacher and not any(r.soft for r in rows):
         raise TrainingError(
             "distillation_weight: no row has p_negative, p_neutral and p_positive",
-            hint="add them to the rows (undertone classify --data … --json prints them)",
+            hint="name a --teacher, or add them (undertone classify --data … --json prints them)",
         )
 
 

@@ -8,8 +8,7 @@ with the same weights as one that was not.
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from undertone_models.augmentation import augmented
-from undertone_models.classifier import load_classifier
+from undertone_models.classifier import Engine, SentimentClassifier, load_classifier
 from undertone_models.directions import made_up_rows
 from undertone_models.encoding import PairEncoder
 from undertone_models.evaluation import classify_rows
 from undertone_models.figures import headline_figures, row_statistics
 from undertone_models.labelled import LabelledRow
-from undertone_models.pairs import EncodedPair, FloatArray, Pair
+from undertone_models.near_words import NearWords
+from undertone_models.pairs import EncodedPair, FloatArray
 from undertone_models.pretrained import (
     find_base,
     load_base,
@@ -37,20 +36,16 @@ from undertone_models.pretrained import (
 from undertone_models.sampling import (
     batches,
     check_rows,
-    class_weights,
-    epoch_batches,
-    epoch_rows,
     few_shot,
-    group_of,
     steps_of_epoch,
     steps_of_run,
 )
 from undertone_models.training_folder import STATE_FILE
+from undertone_models.training_rows import Batch, TrainingRows
 from undertone_models.training_run import (
     TrainingRun,
     chosen_device,
     parameter_groups,
-    soft_targets,
 )
 from undertone_models.training_settings import TrainingError, TrainingSettings
 
@@ -126,13 +121,19 @@ def train(
     if markers is not None:
         teach_markers(tokenizer, model, markers)
     encoder = PairEncoder(tokenizer, max_tokens, markers)
-    data = TrainingRows(rows, encoder, settings)
+    teacher = load_teacher(settings, name)
+    near_words = None
+    if settings.augment.near_words:
+        near_words = NearWords(tokenizer, model.get_input_embeddings().weight)
+    data = TrainingRows(rows, encoder, settings, teacher=teacher, near_words=near_words)
     run = TrainingRun(
         model,
         settings,
         steps_of_run(data.rows_of_epoch, settings),
         device=name,
-        identity=_identity(rows, base, validation if settings.patience else ()),
+        identity=_identity(
+            rows, (base, teacher.name if teacher else ""), validation if settings.patience else ()
+        ),
     )
     state = out / STATE_FILE
     if resume and state.exists():
@@ -140,50 +141,6 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     _Loop(run, data, Evaluator(validation, encoder), state, on_step, on_evaluation).finish()
     return run.averaged(), tokenizer
-
-
-class TrainingRows:
-    """The rows as a model reads them, in the order and number of each epoch."""
-
-    def __init__(
-        self, rows: Sequence[LabelledRow], encoder: PairEncoder, settings: TrainingSettings
-    ) -> None:
-        self._rows, self._encoder, self._settings = rows, encoder, settings
-        self._groups = [group_of(row, settings.passes) for row in rows]
-        self._plain = encoder.encode([row.pair for row in rows])
-        labels = torch.tensor([row.label for row in rows])
-        self.weights = torch.tensor(class_weights(rows, settings))[labels]
-        self.targets = labels
-        if settings.distillation_weight:
-            self.targets = soft_targets(
-                labels, [row.soft for row in rows], settings.distillation_weight
-            )
-        self.rows_of_epoch = len(epoch_rows(self._groups, settings.passes, settings.seed, 0))
-
-    def epoch(self, number: int) -> Iterator[tuple[list[int], list[EncodedPair]]]:
-        """Yield the batches of an epoch: the rows' indices and their encoded pairs."""
-        settings = self._settings
-        chosen = epoch_rows(self._groups, settings.passes, settings.seed, number)
-        pairs = self._pairs(chosen, number)
-        for batch in epoch_batches([len(pair.ids) for pair in pairs], settings, number):
-            yield [chosen[place] for place in batch], [pairs[place] for place in batch]
-
-    def _pairs(self, chosen: list[int], epoch: int) -> list[EncodedPair]:
-        """The encoded pairs of an epoch's rows, with the changes of this epoch."""
-        augment, seed = self._settings.augment, self._settings.seed
-        pairs = [self._plain[index] for index in chosen]
-        if not augment.is_used:
-            return pairs
-        changed: dict[int, Pair] = {}
-        for place, index in enumerate(chosen):
-            row = self._rows[index]
-            draw = random.Random(f"augment/{seed}/{epoch}/{place}")
-            made = augmented(row, augment, draw)
-            if made is not row:
-                changed[place] = made.pair
-        for place, pair in zip(changed, self._encoder.encode(list(changed.values())), strict=True):
-            pairs[place] = pair
-        return pairs
 
 
 class Evaluator:
@@ -248,12 +205,10 @@ class _Loop:
         pad_id = int(run.model.config.pad_token_id or 0)
         while run.step < run.steps_total and not run.is_stopped:
             epoch, done = divmod(run.step, per_epoch)
-            for number, (rows, pairs) in enumerate(self.data.epoch(epoch)):
-                if number < done:
-                    continue
+            for batch in self.data.epoch(epoch, done):
                 if run.step >= run.steps_total or run.is_stopped:
                     break
-                self._step(rows, pairs, pad_id)
+                self._step(batch, pad_id)
                 if self._is_evaluation_due(per_epoch):
                     evaluation = self.evaluator.evaluate(run, pad_id)
                     if self.on_evaluation:
@@ -262,11 +217,11 @@ class _Loop:
                     run.save(self.state)
         run.save(self.state)
 
-    def _step(self, rows: list[int], pairs: list[EncodedPair], pad_id: int) -> None:
+    def _step(self, batch: Batch, pad_id: int) -> None:
         run, rate = self.run, self.run.learning_rate
-        loss = run.advance(pairs, self.data.targets[rows], pad_id, self.data.weights[rows])
+        loss = run.advance(batch.pairs, batch.targets, pad_id, batch.weights)
         if self.on_step:
-            self.on_step(TrainingStep(run.step, run.steps_total, len(rows), loss, rate))
+            self.on_step(TrainingStep(run.step, run.steps_total, len(batch.pairs), loss, rate))
 
     def _is_evaluation_due(self, per_epoch: int) -> bool:
         settings, step = self.run.settings, self.run.step
@@ -277,9 +232,24 @@ class _Loop:
         )
 
 
-def _identity(rows: Sequence[LabelledRow], base: str, validation: Sequence[LabelledRow]) -> str:
+def load_teacher(settings: TrainingSettings, device: str) -> SentimentClassifier | None:
+    """The teacher of the settings, uncalibrated: its calibration has seen held-out rows.
+
+    Raises CheckpointError.
+    """
+    if settings.teacher is None:
+        return None
+    engine: Engine = "torch" if device.startswith("cuda") else "auto"
+    return load_classifier(
+        engine, settings.teacher, threads=torch.get_num_threads(), calibrated=False
+    )
+
+
+def _identity(
+    rows: Sequence[LabelledRow], models: tuple[str, str], validation: Sequence[LabelledRow]
+) -> str:
     """A digest of what, beside the settings, a run is a function of."""
-    digest = hashlib.sha256(base.encode())
+    digest = hashlib.sha256(repr(models).encode())
     for row in (*rows, *validation):
         digest.update(repr(tuple(row)).encode())
     return digest.hexdigest()

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from undertone_models.batching import forward_packed
 from undertone_models.checkpoint import CheckpointError
 from undertone_models.encoding import padded
-from undertone_models.pairs import LABELS, EncodedPair, FloatArray
+from undertone_models.pairs import EncodedPair, FloatArray
 from undertone_models.schedules import rate_share
 from undertone_models.training_settings import TrainingError, TrainingSettings
 
@@ -304,17 +304,3 @@ def _depth(name: str, layers: int) -> int:
         if word in parts:
             return 1 + int(parts[parts.index(word) + 1])
     return layers + 1
-
-
-def soft_targets(
-    labels: torch.Tensor, soft: Sequence[tuple[float, float, float] | None], weight: float
-) -> torch.Tensor:
-    """Targets (n, 3): the label mixed with the row's probabilities, where it has some.
-
-    (1 − w) · one-hot + w · probabilities (distillation; Hinton et al. 2015).
-    """
-    targets = torch.nn.functional.one_hot(labels, len(LABELS)).float()
-    for row, values in enumerate(soft):
-        if values is not None:
-            targets[row] = (1 - weight) * targets[row] + weight * torch.tensor(values)
-    return targets

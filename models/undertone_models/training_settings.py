@@ -45,6 +45,7 @@ class Augmentation:
     casing: Share = 0.0  # the text in lower case or in capitals
     typos: Share = 0.0  # a letter or two outside the target swapped, doubled or lost
     drop_links: Share = 0.0  # web addresses and @names taken out
+    near_words: Share = 0.0  # a quarter of the other words replaced by near ones; needs a teacher
 
     @property
     def is_used(self) -> bool:
@@ -79,7 +80,9 @@ class TrainingSettings:
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weights: ClassWeights = "none"
-    distillation_weight: Share = 0.0  # of a row's probabilities against its label
+    teacher: str | None = None  # a checkpoint whose answers are learnt beside the labels
+    # Of the teacher's probabilities, or without one of the row's own, against its label.
+    distillation_weight: Share = 0.0
     # Two or three epochs of a small encoder underfit rather than overfit, and drawing the masks
     # took a fifth of the time: dropout only before the head.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -107,7 +107,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--augment",
-            help="CHANGE=SHARE: swap_targets, casing, typos, drop_links.",
+            help="CHANGE=SHARE: swap_targets, casing, typos, drop_links, near_words.",
             rich_help_panel=LOSS,
         ),
     ] = None,
@@ -116,10 +116,15 @@ def command(
         typer.Option(help="none, balanced, or three numbers: 1,2,1.", rich_help_panel=LOSS),
     ] = None,
     label_smoothing: Annotated[float | None, typer.Option(rich_help_panel=LOSS)] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="A checkpoint whose answers are learnt too.", rich_help_panel=LOSS),
+    ] = None,
     distillation_weight: Annotated[
         float | None,
         typer.Option(
-            help="Of the rows' p_negative, p_neutral, p_positive against their labels.",
+            help="Of the teacher's answers (or the rows' p_negative, p_neutral, p_positive) "
+            "against the labels.",
             rich_help_panel=LOSS,
         ),
     ] = None,
@@ -189,6 +194,7 @@ def command(
         "augment": _named_values("--augment", augment),
         "class_weights": _listed(class_weights),
         "label_smoothing": label_smoothing,
+        "teacher": teacher,
         "distillation_weight": distillation_weight,
         "method": method,
         "rank": rank,

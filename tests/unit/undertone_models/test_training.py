@@ -63,6 +63,7 @@ def test_made_up_rows_join_those_given(base: str, tmp_path: Path) -> None:
         {"passes": {"toy": 1.5}, "class_weights": "balanced", "schedule": "stable"},
         {"patience": 9, "evaluate_every_steps": 4},
         {"augment": Augmentation(typos=0.5, drop_links=0.5, swap_targets=0.5)},
+        {"distillation_weight": 0.5, "augment": Augmentation(near_words=0.5)},
         {"method": "lora"},
         {"method": "adalora"},
         {"method": "prefix"},
@@ -70,9 +71,11 @@ def test_made_up_rows_join_those_given(base: str, tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_run_that_was_killed_resumes_to_the_same_weights(
-    base: str, tmp_path: Path, changes: dict[str, Any]
+    base: str, teacher: str, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     settings = replace(SETTINGS, **changes)
+    if settings.distillation_weight:
+        settings = replace(settings, teacher=teacher)
     options = {"validation": toy_rows(30, 5)}
     whole = trained(base, tmp_path / "whole", settings, **options)
 
@@ -192,6 +195,57 @@ def test_soft_targets_teach_what_the_labels_do_not_say(base: str, tmp_path: Path
     )
     expected = [teacher[row.label] for row in rows[:30]]
     assert np.abs(answers - expected).mean() < 0.1
+
+
+def write_toy_teacher(base: str, folder: Path) -> str:
+    """Write a checkpoint that has learnt other labels than the rows', each one further on."""
+    rows = [row._replace(label=(row.label + 1) % 3) for row in toy_rows(240, 1)]
+    settings = replace(SETTINGS, epochs=20, batch_size=16, learning_rate=1e-2, ema_decay=0.9)
+    model, tokenizer = train(rows, base, folder, settings)
+    release(model, tokenizer, folder, name="wise", version="1", max_tokens=16, held_out=rows[:60])
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def teacher(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_toy_teacher(base, tmp_path_factory.mktemp("teacher"))
+
+
+def test_a_teachers_answers_are_learnt(base: str, teacher: str, tmp_path: Path) -> None:
+    settings = replace(
+        SETTINGS, epochs=20, batch_size=16, learning_rate=1e-2, ema_decay=0.9,
+        label_smoothing=0.0, teacher=teacher, distillation_weight=1.0,
+    )  # fmt: skip
+    rows = [row for row in toy_rows(400, 2) if row.target is None]
+    model, tokenizer = train(rows, base, tmp_path, settings)
+    release(model, tokenizer, tmp_path, name="toy", version="1", max_tokens=16, held_out=[])
+    pairs = [row.pair for row in toy_rows(60, 3) if row.target is None]
+    answers, expected = (
+        load_classifier("torch", path, threads=1, calibrated=False).classify(pairs)
+        for path in (tmp_path, teacher)
+    )
+    assert (answers.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": "wise"}, "distillation_weight is 0"),
+        ({"augment": Augmentation(near_words=0.5)}, "there is no teacher"),
+    ],
+    ids=["weight", "teacher"],
+)
+def test_a_teacher_that_would_not_be_heard_or_is_missing_is_told(
+    base: str, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        trained(base, tmp_path, replace(SETTINGS, **changes))
+
+
+def test_a_teacher_that_is_no_checkpoint_is_told(base: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, teacher=str(tmp_path / "none"), distillation_weight=0.5)
+    with pytest.raises(CheckpointError, match="no such checkpoint folder"):
+        trained(base, tmp_path, settings)
 
 
 def test_distillation_needs_probabilities(base: str, tmp_path: Path) -> None:
