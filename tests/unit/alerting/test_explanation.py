@@ -19,13 +19,13 @@ def test_the_default_rules_are_explained() -> None:
     surge, tone = load_rules().rules
     assert explain_rule(surge) == (
         "Watches every subject.",
-        "Holds when all of these do: (1) the number of stories in 3h is as high as in 1 of 59 "
-        "usual windows of the subject (surprise 1.77; about once in 7.4 days); (2) the mean score "
-        "in 3h is below -0.1.",
+        "Holds when all of these do: (1) the number of stories in 3h is as high as in 1 of 40 "
+        "usual windows of the subject (surprise 1.6; about once in 5 days); (2) the mean score "
+        "in 3h is below -0.2.",
         "Needs 3 stories in the window of each (copies of a story count once).",
         "Fires at the end of the ten seconds in which it holds.",
-        "Its severity follows the strongest surprise: info from 1.77, warning from 2.77, critical "
-        "from 3.57; it rises with it and does not fall while the alert lasts.",
+        "Its severity follows the strongest surprise: info from 1.6, warning from 2.8, critical "
+        "from 3.6; it rises with it and does not fall while the alert lasts.",
         "Ends when its surprise has stayed below 1.5 (1 usual window in 32) and what is above or "
         "below a level has left it for 12h.",
         "Is silent about the subject for 12h after that.",
