@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from undertone.alerting.rules import load_rules
 from undertone.records import Kind, Mention, MentionStatus, Progress, RawPosition
 from undertone.watch.core import Watch, WatchConfig
 
+RULES = Path(__file__).parent / "data" / "watch_state" / "rules.yaml"
 RAW = "sample.raw.news"
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 MINUTE_MS = 60_000
@@ -66,8 +68,8 @@ def records(first_hour: int, last_hour: int) -> list[Mention | Progress]:
 
 
 def config() -> WatchConfig:
-    """The rules that come with undertone, for no subject in particular."""
-    return WatchConfig(rules=load_rules(), subjects={})
+    """The sample's own rules (those that come with undertone change), no subjects."""
+    return WatchConfig(rules=load_rules(RULES), subjects={})
 
 
 def outputs(watch: Watch, first_hour: int, last_hour: int) -> list[str]:
