@@ -36,7 +36,7 @@ def few_shot(rows: Sequence[LabelledRow], per_label: int, seed: int) -> list[Lab
 
 def check_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> None:
     """Raise TrainingError where these rows cannot train what the settings ask for."""
-    seen = [row for row in rows if settings.passes.get(group_of(row, settings.passes), 1.0) > 0]
+    seen = [row for row in rows if passes_of(row, settings.passes) > 0]
     missing = [label for number, label in enumerate(LABELS) if number not in _labels(seen)]
     if missing:
         raise TrainingError(
@@ -66,6 +66,11 @@ def group_of(row: LabelledRow, passes: Mapping[str, float]) -> str:
     return name if name in passes else row.source
 
 
+def passes_of(row: LabelledRow, passes: Mapping[str, float]) -> float:
+    """How often an epoch sees a row, in the mean."""
+    return passes.get(group_of(row, passes), 1.0)
+
+
 def groups_without_rows(rows: Sequence[LabelledRow], settings: TrainingSettings) -> list[str]:
     """The names in `passes` that no row is counted under: a recipe may know more than are given."""
     return sorted(set(settings.passes) - {group_of(row, settings.passes) for row in rows})
@@ -83,7 +88,7 @@ def class_weights(rows: Sequence[LabelledRow], settings: TrainingSettings) -> li
         return [1.0] * len(LABELS)
     seen = [0.0] * len(LABELS)
     for row in rows:
-        seen[row.label] += settings.passes.get(group_of(row, settings.passes), 1.0)
+        seen[row.label] += passes_of(row, settings.passes)
     return [sum(seen) / (len(LABELS) * count) if count else 0.0 for count in seen]
 
 

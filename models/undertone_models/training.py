@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from undertone_models.classifier import Engine, SentimentClassifier, load_classifier
+from undertone_models.classifier import SentimentClassifier, load_classifier
 from undertone_models.directions import made_up_rows
 from undertone_models.encoding import PairEncoder
 from undertone_models.evaluation import classify_rows
@@ -239,9 +239,9 @@ def load_teacher(settings: TrainingSettings, device: str) -> SentimentClassifier
     """
     if settings.teacher is None:
         return None
-    engine: Engine = "torch" if device.startswith("cuda") else "auto"
+    threads = torch.get_num_threads()
     return load_classifier(
-        engine, settings.teacher, threads=torch.get_num_threads(), calibrated=False
+        "auto", settings.teacher, threads=threads, device=device, calibrated=False
     )
 
 

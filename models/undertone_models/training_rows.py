@@ -78,15 +78,13 @@ class TrainingRows:
                 rows,
                 torch.tensor([place in relabelled for place in places]),
             )
-            end = 0
-            for position, batch in enumerate(some, first):
-                begin, end = end, end + len(batch)
-                if position >= start:
-                    yield Batch(
-                        [pairs[place] for place in batch],
-                        targets[begin:end],
-                        self._weights[[chosen[place] for place in batch]],
-                    )
+            learnt = targets.split([len(batch) for batch in some])
+            for batch, its_targets in list(zip(some, learnt, strict=True))[max(0, start - first) :]:
+                yield Batch(
+                    [pairs[place] for place in batch],
+                    its_targets,
+                    self._weights[[chosen[place] for place in batch]],
+                )
 
     def _changed(
         self, chosen: Sequence[int], epoch: int
@@ -100,9 +98,10 @@ class TrainingRows:
         for place, index in enumerate(chosen):
             row = self._rows[index]
             made = augmented(row, augment, random.Random(f"augment/{seed}/{epoch}/{place}"))
-            draw = random.Random(f"near words/{seed}/{epoch}/{place}")
-            if self._near_words is not None and draw.random() < augment.near_words:
-                varied = with_near_words(made, self._near_words, draw)
+            if self._near_words is not None:
+                draw = random.Random(f"near words/{seed}/{epoch}/{place}")
+                picked = draw.random() < augment.near_words
+                varied = with_near_words(made, self._near_words, draw) if picked else made
                 if varied.text != made.text:
                     made = varied
                     relabelled.add(place)

@@ -197,18 +197,15 @@ def test_soft_targets_teach_what_the_labels_do_not_say(base: str, tmp_path: Path
     assert np.abs(answers - expected).mean() < 0.1
 
 
-def write_toy_teacher(base: str, folder: Path) -> str:
-    """Write a checkpoint that has learnt other labels than the rows', each one further on."""
+@pytest.fixture(scope="module")
+def teacher(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A checkpoint that has learnt other labels than the rows', each one further on."""
+    folder = tmp_path_factory.mktemp("teacher")
     rows = [row._replace(label=(row.label + 1) % 3) for row in toy_rows(240, 1)]
     settings = replace(SETTINGS, epochs=20, batch_size=16, learning_rate=1e-2, ema_decay=0.9)
     model, tokenizer = train(rows, base, folder, settings)
     release(model, tokenizer, folder, name="wise", version="1", max_tokens=16, held_out=rows[:60])
     return str(folder)
-
-
-@pytest.fixture(scope="module")
-def teacher(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_toy_teacher(base, tmp_path_factory.mktemp("teacher"))
 
 
 def test_a_teachers_answers_are_learnt(base: str, teacher: str, tmp_path: Path) -> None:
